@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["args"],
             &["server", "password_reset", "folder_check", "recovery", "logs"],
             &["session", "liveness", "status"],
+            &["backup"],
             &["admission", "service", "password_input"],
             &["load"],
             &["client", "push", "active_connections"],

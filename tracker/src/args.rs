@@ -33,14 +33,26 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     /// Print the public key by which peers recognise this tracker
     Fingerprint,
-    /// Check the data folder; exits with status 1 if a tracker could not start on it
+    /// Check the data folder or a backup; exits with status 1 if a tracker could not start on it
     Check {
-        /// The data folder [default: that of --data]
-        #[arg(value_name = "DIR")]
+        /// The data folder, or the file of a backup [default: the folder of --data]
+        #[arg(value_name = "DIR|FILE")]
         folder: Option<PathBuf>,
         /// Accept the files with the edits made by hand; the tracker must be stopped
         #[arg(long)]
         accept_edits: bool,
+    },
+    /// Write all data to one file; the tracker may be running
+    Backup {
+        /// The file to write, which must not exist
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Restore a backup into a data folder that is missing or empty
+    Restore {
+        /// The file of the backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Reset a user's password and remove the user's keys; the tracker must be stopped
     ResetPassword {

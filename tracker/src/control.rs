@@ -4,18 +4,28 @@
 //! so is the reply. A pid file would not do: it may name another process by now, and a signal brings no reply.
 
 use std::error::Error;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
-use tracker::limits::{ACCEPT_PAUSE, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME};
+use tracker::backup::{Backup, BackupSource};
+use tracker::limits::{
+    ACCEPT_PAUSE, BACKUP_PAUSE_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME,
+};
 
 use crate::reload::Reloader;
+
+/// The number of bytes of a backup that are received at once.
+const BACKUP_CHUNK: usize = 64 * 1024;
+
+const NO_ANSWER: &str = "the tracker does not answer: look into its log";
 
 /// A command of the operator.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +33,8 @@ use crate::reload::Reloader;
 enum ControlRequest {
     /// Read the settings file again.
     Reload,
+    /// Send a backup after the reply, until the end of the connection.
+    Backup,
 }
 
 /// The reply to a command.
@@ -62,7 +74,7 @@ impl ControlSocket {
     }
 
     /// Serves commands for ever.
-    pub(crate) async fn serve(self, reloader: Arc<Reloader>) {
+    pub(crate) async fn serve(self, reloader: Arc<Reloader>, backups: BackupSource) {
         let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -73,9 +85,12 @@ impl ControlSocket {
             if !is_permitted(&stream) {
                 continue;
             }
-            let reloader = reloader.clone();
+            let (reloader, backups) = (reloader.clone(), backups.clone());
             tokio::spawn(async move {
-                let _ = timeout(CONTROL_TIME, answer(stream, &reloader)).await;
+                let answered = timeout(CONTROL_TIME, answer(stream, &reloader, &backups)).await;
+                if let Ok(Ok(Some((stream, backup)))) = answered {
+                    send_backup(stream, backup).await;
+                }
                 drop(place);
             });
         }
@@ -99,31 +114,92 @@ fn is_permitted(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|other| [own, 0].contains(&other.uid()))
 }
 
-async fn answer(stream: UnixStream, reloader: &Reloader) -> io::Result<()> {
+/// Answers a request. Returns the backup to send next, if the request asks for one.
+async fn answer(
+    stream: UnixStream,
+    reloader: &Reloader,
+    backups: &BackupSource,
+) -> io::Result<Option<(UnixStream, Backup)>> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     (&mut stream).take(CONTROL_LINE_MAX).read_line(&mut line).await?;
-    let reply = match serde_json::from_str(&line) {
-        Ok(ControlRequest::Reload) => match reloader.reload() {
-            Ok(lines) => ControlReply::Ok { lines },
-            Err(lines) => ControlReply::Error { lines },
+    let (answered, backup) = match serde_json::from_str(&line) {
+        Ok(ControlRequest::Reload) => (reloader.reload(), None),
+        Ok(ControlRequest::Backup) => match backups.take().await {
+            Ok(backup) => (Ok(Vec::new()), Some(backup)),
+            Err(error) => (Err(vec![error.to_string()]), None),
         },
-        Err(_) => ControlReply::Error { lines: vec!["this tracker does not know the command".to_owned()] },
+        Err(_) => (Err(vec!["this tracker does not know the command".to_owned()]), None),
+    };
+    let reply = match answered {
+        Ok(lines) => ControlReply::Ok { lines },
+        Err(lines) => ControlReply::Error { lines },
     };
     let reply = serde_json::to_string(&reply).map_err(io::Error::other)?;
-    stream.get_mut().write_all(format!("{reply}\n").as_bytes()).await
+    stream.get_mut().write_all(format!("{reply}\n").as_bytes()).await?;
+    Ok(backup.map(|backup| (stream.into_inner(), backup)))
+}
+
+/// Sends a backup from a thread of its own, which a stop of the tracker does not wait for.
+async fn send_backup(stream: UnixStream, backup: Backup) {
+    let (done, sent) = oneshot::channel();
+    let send = move || {
+        let _ = done.send(write_backup(stream, &backup));
+    };
+    let started = thread::Builder::new().name("backup".to_owned()).spawn(send);
+    match sent.await {
+        Ok(Ok(())) => tracing::info!("a backup was sent to the operator"),
+        Ok(Err(error)) => tracing::warn!(%error, "a backup was not sent completely"),
+        Err(_) => tracing::warn!(failed = started.is_err(), "a backup was not sent"),
+    }
+}
+
+fn write_backup(stream: UnixStream, backup: &Backup) -> io::Result<()> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(BACKUP_PAUSE_MAX))?;
+    let mut stream = BufWriter::new(stream);
+    backup.write(&mut stream)?;
+    stream.flush()
 }
 
 /// Makes the running tracker of a data folder read its settings again. Returns the lines for the operator.
 pub(crate) async fn reload(data: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let asked = timeout(CONTROL_TIME, ask(&path(data), &ControlRequest::Reload)).await;
-    match asked.map_err(|_| "the tracker does not answer: look into its log")?? {
+    match asked.map_err(|_| NO_ANSWER)?? {
         ControlReply::Ok { lines } => Ok(lines),
         ControlReply::Error { lines } => Err(lines.join("\ntracker: ").into()),
     }
 }
 
-async fn ask(path: &Path, request: &ControlRequest) -> Result<ControlReply, Box<dyn Error>> {
+/// Writes a backup of the running tracker of a data folder to a file, unchecked.
+pub(crate) async fn receive_backup(data: &Path, file: &mut File) -> Result<(), Box<dyn Error>> {
+    if !path(data).exists() {
+        return Err("the tracker of this data folder takes no commands: stop it for the backup".into());
+    }
+    let mut stream = connect(&path(data)).await?;
+    match timeout(CONTROL_TIME, request(&mut stream, &ControlRequest::Backup))
+        .await
+        .map_err(|_| NO_ANSWER)??
+    {
+        ControlReply::Ok { .. } => {}
+        ControlReply::Error { lines } => return Err(lines.join("\ntracker: ").into()),
+    }
+    let mut bytes = vec![0; BACKUP_CHUNK];
+    loop {
+        let read = timeout(BACKUP_PAUSE_MAX, stream.read(&mut bytes)).await.map_err(|_| NO_ANSWER)??;
+        if read == 0 {
+            return Ok(());
+        }
+        file.write_all(&bytes[..read])?;
+    }
+}
+
+async fn ask(path: &Path, asked: &ControlRequest) -> Result<ControlReply, Box<dyn Error>> {
+    request(&mut connect(path).await?, asked).await
+}
+
+async fn connect(path: &Path) -> Result<BufReader<UnixStream>, Box<dyn Error>> {
     let connected = UnixStream::connect(path).await;
     let stream = connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -131,7 +207,14 @@ async fn ask(path: &Path, request: &ControlRequest) -> Result<ControlReply, Box<
         }
         _ => format!("{}: {error}", path.display()),
     })?;
-    let mut stream = BufReader::new(stream);
+    Ok(BufReader::new(stream))
+}
+
+/// Sends a request and receives its reply.
+async fn request(
+    stream: &mut BufReader<UnixStream>,
+    request: &ControlRequest,
+) -> Result<ControlReply, Box<dyn Error>> {
     stream.get_mut().write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
     let mut line = String::new();
     stream.take(CONTROL_LINE_MAX).read_line(&mut line).await?;

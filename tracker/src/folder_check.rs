@@ -6,6 +6,7 @@ use std::thread::sleep;
 
 use crate::limits::{CHECK_PAUSE, CHECK_TRIES};
 use crate::repositories::Repositories;
+use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::found::Found;
 use crate::repositories::trust::Trust;
@@ -25,13 +26,14 @@ pub enum AcceptError {
 /// Files that do not belong together are then read again, because the first read may have met a change in progress.
 pub fn check(data: &Path) -> Result<Vec<String>, OpenError> {
     std::fs::metadata(data).map_err(OpenError::at(data))?;
+    let files = DataFiles::InFolder(data);
     for _ in 0..CHECK_TRIES {
-        match Found::read(data, Trust::AsLeft) {
+        match Found::read(files, Trust::AsLeft) {
             Err(_) if DataFolder::is_in_use(data)? => sleep(CHECK_PAUSE),
-            read => return read.map(|found| report(&found)),
+            read => return read.map(|found| found.report()),
         }
     }
-    Found::read(data, Trust::AsLeft).map(|found| report(&found))
+    Found::read(files, Trust::AsLeft).map(|found| found.report())
 }
 
 /// Accepts the files as they are now, if they are well formed. Compacts the journals and writes a new manifest.
@@ -42,14 +44,4 @@ pub async fn accept_edits(data: &Path) -> Result<Vec<String>, AcceptError> {
     let mut lines = notes;
     lines.extend(check(data)?);
     Ok(lines)
-}
-
-fn report(found: &Found) -> Vec<String> {
-    let mut lines = found.notes.clone();
-    match &found.key {
-        Some(key) => lines.push(format!("the tracker's key: {}", key.seed.public_key())),
-        None => lines.push("the tracker has no key yet: the next start creates one".to_owned()),
-    }
-    lines.push(format!("sound: {}", found.counts()));
-    lines
 }

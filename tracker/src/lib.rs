@@ -9,6 +9,7 @@
 //!   each legacy client shows.
 //! - `repositories`: the durable state, which survives a crash.
 //! - [`folder_check`]: checks whether a tracker can start on a folder, and accepts edits made by hand.
+//! - [`backup`]: backups of a data folder, and their restore.
 //! - [`recovery`]: what a start makes of a folder's files, for fuzzing.
 //! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
 //! - `active_connections`, `login`: the authenticated sessions; a login and its id.
@@ -24,6 +25,7 @@
 
 mod active_connections;
 mod admission;
+pub mod backup;
 mod client;
 pub mod config;
 pub mod folder_check;

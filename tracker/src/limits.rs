@@ -141,6 +141,19 @@ pub(crate) const CHECK_TRIES: usize = 20;
 /// The pause between two of these attempts. A compaction takes less time.
 pub(crate) const CHECK_PAUSE: Duration = Duration::from_millis(100);
 
+/// The time that a backup waits for the disk of a running tracker. It is shorter than [`CONTROL_TIME`], so that the
+/// operator gets the reason.
+pub(crate) const SNAPSHOT_TIME: Duration = Duration::from_secs(8);
+
+/// The maximum size of a backup in bytes: that of eight million users. A restore reads it into memory.
+pub(crate) const BACKUP_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// The maximum number of files in a backup. A data folder has eight, and more may come.
+pub(crate) const BACKUP_FILES_MAX: usize = 64;
+
+/// The time without progress after which the transfer of a backup ends.
+pub const BACKUP_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// The number of changes of a collection that may wait for the disk.
 pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
 

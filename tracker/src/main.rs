@@ -24,6 +24,8 @@ use commons::settings::load::LoadError;
 use commons::settings::task::{ConfigTask, check as check_settings};
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
+use tracker::backup::backup_file::NewBackup;
+use tracker::backup::{self, Backup, restore};
 use tracker::config::{Config, LogConfig};
 use tracker::folder_check;
 use tracker::logs::start::Logs;
@@ -64,6 +66,8 @@ async fn perform(loaded: Loaded, arguments: Vec<OsString>) -> Result<(), Box<dyn
         Task::Check { folder, accept_edits } => {
             check(folder.as_deref().unwrap_or(&config.data), accept_edits).await
         }
+        Task::Backup { file } => backup(&config.data, &file).await,
+        Task::Restore { file } => print_lines(&restore::restore(&file, &config.data)?),
         Task::ResetPassword { username, password_file } => {
             reset(&config, username, password_file.as_deref()).await
         }
@@ -96,7 +100,7 @@ async fn run(
     let server = bind(config).await?;
     let reloader = Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control()));
     #[cfg(unix)]
-    let mut tasks = listen_to_operator(hangup, &data, &reloader);
+    let mut tasks = listen_to_operator(hangup, &data, &reloader, server.backups());
     let address = server.local_addr();
     let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
     let data = data.canonicalize().unwrap_or(data);
@@ -135,6 +139,7 @@ fn listen_to_operator(
     mut hangup: tokio::signal::unix::Signal,
     data: &Path,
     reloader: &Arc<Reloader>,
+    backups: backup::BackupSource,
 ) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     let by_signal = reloader.clone();
@@ -145,7 +150,7 @@ fn listen_to_operator(
         }
     });
     match control::ControlSocket::bind(data) {
-        Ok(socket) => drop(tasks.spawn(socket.serve(reloader.clone()))),
+        Ok(socket) => drop(tasks.spawn(socket.serve(reloader.clone(), backups))),
         Err(error) => {
             tracing::warn!(%error, "there is no control socket: use SIGHUP instead of `tracker reload`")
         }
@@ -155,8 +160,7 @@ fn listen_to_operator(
 
 #[cfg(unix)]
 async fn reload(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let lines = control::reload(data).await?;
-    Ok(lines.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))?)
+    print_lines(&control::reload(data).await?)
 }
 
 #[cfg(not(unix))]
@@ -181,9 +185,37 @@ fn print_fingerprint(config: &Config) -> Result<(), Box<dyn std::error::Error>> 
 }
 
 async fn check(folder: &Path, accept_edits: bool) -> Result<(), Box<dyn std::error::Error>> {
+    if folder.is_file() && !accept_edits {
+        return print_lines(&restore::check(folder)?);
+    }
     let report =
         if accept_edits { folder_check::accept_edits(folder).await? } else { folder_check::check(folder)? };
-    Ok(report.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))?)
+    print_lines(&report)
+}
+
+/// Writes a backup of a data folder. A running tracker sends it, so that it is a snapshot of one moment.
+async fn backup(data: &Path, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut new = NewBackup::create(path)?;
+    if backup::is_in_use(data)? {
+        receive_backup(data, &mut new).await?;
+    } else {
+        new.fill(&Backup::of_folder(data)?)?;
+    }
+    print_lines(&new.finish()?)
+}
+
+#[cfg(unix)]
+async fn receive_backup(data: &Path, new: &mut NewBackup) -> Result<(), Box<dyn std::error::Error>> {
+    control::receive_backup(data, new.file()).await
+}
+
+#[cfg(not(unix))]
+async fn receive_backup(_: &Path, _: &mut NewBackup) -> Result<(), Box<dyn std::error::Error>> {
+    Err("this system has no control socket: stop the tracker for the backup".into())
+}
+
+fn print_lines(lines: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    Ok(lines.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))?)
 }
 
 async fn reset(

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Admitted};
+use crate::backup::BackupSource;
 use crate::config::Config;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
@@ -23,6 +24,7 @@ use crate::log_class::CONNECTION;
 use crate::passwords::Passwords;
 use crate::rate_limit::LimitScope;
 use crate::repositories::Repositories;
+use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::tracker_key;
 use crate::service::TrackerService;
@@ -63,7 +65,7 @@ pub enum StartError {
 /// The public key by which peers recognise the tracker of this data folder.
 pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
     let path = tracker_key::path(data);
-    let found = tracker_key::read(data)?;
+    let found = tracker_key::read(DataFiles::InFolder(data))?;
     let missing = || OpenError::at(&path)(io::ErrorKind::NotFound.into());
     Ok(found.ok_or_else(missing)?.seed.public_key())
 }
@@ -184,6 +186,12 @@ impl TrackerServer {
     #[must_use]
     pub fn settings(&self) -> watch::Sender<Config> {
         self.settings.clone()
+    }
+
+    /// The source of backups of this tracker.
+    #[must_use]
+    pub fn backups(&self) -> BackupSource {
+        BackupSource::new(self.repositories.snapshots())
     }
 
     /// Serves until `stop` is cancelled. Then closes the sessions and compacts the journals.

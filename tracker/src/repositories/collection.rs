@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::CHANGES_WAITING_MAX;
 use crate::login::ConnectionId;
 use crate::repositories::data_folder::{DataFolder, OpenError};
+use crate::repositories::frozen_entries::FrozenEntries;
 use crate::repositories::json_file::Loaded;
 use crate::repositories::manifest::Manifest;
 use crate::repositories::record::Record;
@@ -169,6 +170,16 @@ impl<T: Record> Collection<T> {
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
+    /// Pauses the writer thread after the changes that wait now, and returns the entries. It goes on when the second
+    /// value is dropped.
+    pub(crate) async fn pause(&self) -> Result<(FrozenEntries<T>, oneshot::Sender<()>), StorageError> {
+        let (frozen, entries) = oneshot::channel();
+        let (resume, resumed) = oneshot::channel();
+        let pause = Request::Pause(frozen, resumed);
+        self.changes.send(pause).await.map_err(|_| StorageError::Closed)?;
+        Ok((entries.await.map_err(|_| StorageError::Closed)?, resume))
+    }
+
     /// Waits until the writer thread has ended, for any reason.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -198,6 +209,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use crate::limits::COMPACTION_BYTES;
+    use crate::repositories::data_files::DataFiles;
     use crate::repositories::json_file::Files;
     use crate::repositories::manifest::Entries;
     use crate::repositories::record::Decoded;
@@ -227,8 +239,9 @@ mod tests {
 
     fn open(path: &Path) -> Collection<Note> {
         let folder = Arc::new(DataFolder::open(path).unwrap());
-        let entries = Entries::read(path).unwrap().unwrap_or_default();
-        let files = Files::read(path, "notes", Some(&entries)).unwrap();
+        let files = DataFiles::InFolder(path);
+        let entries = Entries::read(files).unwrap().unwrap_or_default();
+        let files = Files::read(files, "notes", Some(&entries)).unwrap();
         let manifest = Arc::new(Manifest::new(path, entries));
         Collection::start(Loaded::check(files, Trust::AsLeft).unwrap(), folder, manifest).unwrap()
     }

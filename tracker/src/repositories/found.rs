@@ -8,6 +8,7 @@ use commons::peer::Peer;
 use commons::room::Room;
 
 use crate::repositories::contents::Contents;
+use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::json_file::{Files, Loaded};
 use crate::repositories::manifest::{self, Entries};
@@ -34,13 +35,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Reads and checks all files of a folder.
-    pub(crate) fn read(folder: &Path, trust: Trust) -> Result<Self, OpenError> {
-        let mut manifest = match Entries::read(folder) {
+    /// Reads and checks all files of a data folder.
+    pub(crate) fn read(files: DataFiles<'_>, trust: Trust) -> Result<Self, OpenError> {
+        let folder = files.path();
+        let mut manifest = match Entries::read(files) {
             Err(OpenError::Damaged { .. }) if trust == Trust::Edited => None,
             read => read?,
         };
-        let read = |name| Files::read(folder, name, manifest.as_ref());
+        let read = |name| Files::read(files, name, manifest.as_ref());
         let (mut users, mut rooms, mut peers) = (read("users")?, read("rooms")?, read("peers")?);
         let ours = users.journal_names_generation()
             || rooms.journal_names_generation()
@@ -55,7 +57,7 @@ impl Found {
             peers.forget();
             manifest.iter_mut().for_each(|manifest| manifest.files.clear());
         }
-        let key = tracker_key::read(folder)?;
+        let key = tracker_key::read(files)?;
         let known_key = manifest.as_ref().and_then(|manifest| manifest.tracker_key);
         if known_key.is_some() && key.is_none() && trust == Trust::AsLeft {
             return Err(OpenError::Lost(tracker_key::path(folder)));
@@ -92,6 +94,17 @@ impl Found {
         found.remove_orphans(folder, trust)?;
         found.note_oddities();
         Ok(found)
+    }
+
+    /// The lines about the content for the operator.
+    pub(crate) fn report(&self) -> Vec<String> {
+        let mut lines = self.notes.clone();
+        match &self.key {
+            Some(key) => lines.push(format!("the tracker's key: {}", key.seed.public_key())),
+            None => lines.push("the tracker has no key yet: the next start creates one".to_owned()),
+        }
+        lines.push(format!("sound: {}", self.counts()));
+        lines
     }
 
     /// The numbers of accounts, rooms and peers as a text.

@@ -19,8 +19,9 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::COMPACTION_BYTES;
 use crate::repositories::contents::{Contents, write_entries};
+use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::{
-    DataFolder, OpenError, aside, create_private, private_file, read_if_there, sync_folder_of,
+    DataFolder, OpenError, aside, create_private, private_file, sync_folder_of,
 };
 use crate::repositories::journal::{Header, write_line};
 use crate::repositories::manifest::{Entries, FileState, Manifest};
@@ -214,15 +215,15 @@ impl Write for Digesting {
 }
 
 impl Files {
-    /// Reads `<name>_db.json` and its journal from a folder.
+    /// Reads `<name>_db.json` and its journal.
     pub(crate) fn read(
-        folder: &Path,
+        files: DataFiles<'_>,
         name: &'static str,
         manifest: Option<&Entries>,
     ) -> Result<Self, OpenError> {
-        let path = folder.join(file_name(name));
-        let json = read_if_there(&path)?;
-        let journal = read_if_there(&path.with_extension("journal"))?;
+        let path = files.path().join(file_name(name));
+        let json = files.read(&file_name(name))?;
+        let journal = files.read(&journal_name(name))?;
         let known = manifest.and_then(|manifest| manifest.files.get(&file_name(name))).cloned();
         Ok(Self { name, path, json, journal, known })
     }
@@ -377,11 +378,17 @@ impl<T: Record> Loaded<T> {
 }
 
 /// The file name of a collection's JSON file.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     format!("{name}_db.json")
 }
 
-fn hex(digest: Sha256) -> String {
+/// The file name of a collection's journal.
+pub(crate) fn journal_name(name: &str) -> String {
+    format!("{name}_db.journal")
+}
+
+/// The text of a digest in the manifest.
+pub(crate) fn hex(digest: Sha256) -> String {
     base16ct::lower::encode_string(&digest.finalize())
 }
 
@@ -408,8 +415,9 @@ mod tests {
 
     fn try_open(path: &Path) -> Result<(JsonFile, Contents<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
-        let entries = Entries::read(path)?.unwrap_or_default();
-        let loaded = Loaded::check(Files::read(path, "words", Some(&entries))?, Trust::AsLeft)?;
+        let files = DataFiles::InFolder(path);
+        let entries = Entries::read(files)?.unwrap_or_default();
+        let loaded = Loaded::check(Files::read(files, "words", Some(&entries))?, Trust::AsLeft)?;
         loaded.open(folder, Arc::new(Manifest::new(path, entries)))
     }
 

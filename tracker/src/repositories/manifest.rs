@@ -15,7 +15,8 @@ use std::sync::{Mutex, PoisonError};
 use commons::keys::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::repositories::data_folder::{OpenError, read_if_there, replace_file};
+use crate::repositories::data_files::DataFiles;
+use crate::repositories::data_folder::{OpenError, replace_file};
 
 /// The file name of the manifest in the data folder.
 pub(crate) const FILE: &str = "manifest.json";
@@ -62,10 +63,10 @@ pub(crate) struct Manifest {
 }
 
 impl Entries {
-    /// Reads the manifest of a folder. Returns `None` if there is no manifest.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let path = folder.join(FILE);
-        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+    /// Reads the manifest of a data folder. Returns `None` if there is no manifest.
+    pub(crate) fn read(files: DataFiles<'_>) -> Result<Option<Self>, OpenError> {
+        let path = files.path().join(FILE);
+        let Some(bytes) = files.read(FILE)? else { return Ok(None) };
         let damaged =
             |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
         let stored: Stored = serde_json::from_slice(&bytes)
@@ -77,7 +78,8 @@ impl Entries {
         }
     }
 
-    fn encode(&self) -> io::Result<Vec<u8>> {
+    /// Encodes the manifest file.
+    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
         let crc = format!("{:08x}", crc32fast::hash(&serde_json::to_vec(self)?));
         let mut bytes = serde_json::to_vec_pretty(&Stored { manifest: self.clone(), crc })?;
         bytes.push(b'\n');
@@ -116,7 +118,7 @@ mod tests {
         let key = PublicKey::new([7; 32]);
         manifest.update(|entries| drop(entries.files.insert("users_db.json".to_owned(), state))).unwrap();
         manifest.update(|entries| entries.tracker_key = Some(key)).unwrap();
-        let read = || Entries::read(folder.path());
+        let read = || Entries::read(DataFiles::InFolder(folder.path()));
         assert_eq!(read().unwrap().unwrap().tracker_key, Some(key));
         let path = folder.path().join(FILE);
         let good = std::fs::read(&path).unwrap();

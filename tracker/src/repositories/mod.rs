@@ -3,14 +3,17 @@
 
 pub(crate) mod collection;
 pub(crate) mod contents;
+pub(crate) mod data_files;
 pub(crate) mod data_folder;
 pub(crate) mod found;
+pub(crate) mod frozen_entries;
 pub(crate) mod journal;
 pub(crate) mod json_file;
 pub(crate) mod manifest;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod tracker_key;
 pub(crate) mod trust;
@@ -27,11 +30,13 @@ use commons::peer::Peer;
 use commons::room::Room;
 
 use crate::repositories::collection::Collection;
+use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::found::Found;
 use crate::repositories::manifest::Manifest;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::RoomRepository;
+use crate::repositories::snapshot::SnapshotSource;
 use crate::repositories::trust::Trust;
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{Account, UserRepository};
@@ -58,7 +63,8 @@ impl Repositories {
     /// Opens the data folder with the given degree of trust. Also returns notes for the operator.
     pub(crate) fn open_trusting(path: &Path, trust: Trust) -> Result<(Self, Vec<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
-        let Found { users, rooms, peers, key, manifest, notes } = Found::read(path, trust)?;
+        let Found { users, rooms, peers, key, manifest, notes } =
+            Found::read(DataFiles::InFolder(path), trust)?;
         let manifest = Arc::new(Manifest::new(path, manifest.unwrap_or_default()));
         let key = tracker_key::keep(path, key)?;
         let noted = manifest.update(|entries| entries.tracker_key = Some(key.public_key()));
@@ -90,6 +96,12 @@ impl Repositories {
     /// The repository of peers. No peer is connected at first.
     pub(crate) fn peers(&self) -> PeerRepository {
         PeerRepository::new(self.peers.clone())
+    }
+
+    /// The source of snapshots for backups.
+    pub(crate) fn snapshots(&self) -> SnapshotSource {
+        let Self { users, rooms, peers, key } = self;
+        SnapshotSource::new(users.clone(), rooms.clone(), peers.clone(), key.clone())
     }
 
     /// The figures of the collections, for the status page.

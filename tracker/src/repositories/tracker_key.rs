@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use commons::keys::{PublicKey, Seed};
 
-use crate::repositories::data_folder::{OpenError, read_if_there, replace_file};
+use crate::repositories::data_files::DataFiles;
+use crate::repositories::data_folder::{OpenError, replace_file};
 
-const FILE: &str = "tracker.key";
+/// The file name of the key in the data folder.
+pub(crate) const FILE: &str = "tracker.key";
 
 /// A key that was found in a data folder.
 #[derive(Debug)]
@@ -25,11 +27,11 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join(FILE)
 }
 
-/// Reads the key of a folder. Returns `None` if there is no key file.
-pub(crate) fn read(folder: &Path) -> Result<Option<FoundKey>, OpenError> {
-    let path = path(folder);
-    let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
-    if is_exposed(&path).map_err(OpenError::at(&path))? {
+/// Reads the key of a data folder. Returns `None` if there is no key file.
+pub(crate) fn read(files: DataFiles<'_>) -> Result<Option<FoundKey>, OpenError> {
+    let path = path(files.path());
+    let Some(bytes) = files.read(FILE)? else { return Ok(None) };
+    if matches!(files, DataFiles::InFolder(_)) && is_exposed(&path).map_err(OpenError::at(&path))? {
         return Err(OpenError::Exposed(path));
     }
     let damaged = |line, what: &str| OpenError::Damaged { file: path.clone(), line, what: what.to_owned() };
@@ -75,7 +77,8 @@ fn is_exposed(path: &Path) -> std::io::Result<bool> {
     Ok(others != 0)
 }
 
-fn written(seed: &Seed) -> String {
+/// Encodes the key file.
+pub(crate) fn written(seed: &Seed) -> String {
     format!("{}\n{}\n", PublicKey::new(*seed.as_bytes()), seed.public_key())
 }
 
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     fn open(folder: &Path) -> Seed {
-        keep(folder, read(folder).unwrap()).unwrap()
+        keep(folder, read(DataFiles::InFolder(folder)).unwrap()).unwrap()
     }
 
     #[cfg(unix)]
@@ -98,7 +101,10 @@ mod tests {
         let file = folder.path().join(FILE);
         for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            let refused = read(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+            let refused = read(DataFiles::InFolder(folder.path()))
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
             let (_, command) = refused.split_once("Run: ").unwrap();
             let mended = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
             assert!(mended.success(), "{command}");
@@ -118,7 +124,7 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         fs::write(folder.path().join(FILE), "rubbish").unwrap();
-        assert!(matches!(read(folder.path()), Err(OpenError::Damaged { .. })));
+        assert!(matches!(read(DataFiles::InFolder(folder.path())), Err(OpenError::Damaged { .. })));
         assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"rubbish");
     }
 
@@ -143,7 +149,7 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << bit;
                 fs::write(&path, bad).unwrap();
-                assert!(read(folder.path()).is_err(), "bit {bit} of byte {at}");
+                assert!(read(DataFiles::InFolder(folder.path())).is_err(), "bit {bit} of byte {at}");
             }
         }
     }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
 use crate::limits::BATCH_MAX;
+use crate::repositories::frozen_entries::FrozenEntries;
 use crate::repositories::json_file::JsonFile;
 use crate::repositories::record::Record;
 use crate::repositories::table::{Committed, Table};
@@ -27,6 +28,8 @@ use crate::timing::Timing;
 pub(crate) enum Request<T> {
     /// An update of one entry.
     Update(Box<dyn Step<T>>),
+    /// Sends the committed entries, and commits nothing until the other end is dropped.
+    Pause(oneshot::Sender<FrozenEntries<T>>, oneshot::Receiver<()>),
     /// Closes the collection and reports whether every entry was written.
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
@@ -71,7 +74,9 @@ impl<T: Record> Writer<T> {
                 next = if batch.len() < BATCH_MAX { self.requests.try_recv().ok() } else { None };
             }
             self.commit(&mut batch);
-            if let Some(Request::Close(done)) = next {
+            if let Some(Request::Pause(frozen, resumed)) = next {
+                self.pause(frozen, resumed);
+            } else if let Some(Request::Close(done)) = next {
                 let complete = self.file.is_compacted() && !self.unsaved;
                 let compacted = if complete { Ok(()) } else { self.compact() };
                 // The folder is released first: the caller may open it again as soon as it has the answer.
@@ -157,6 +162,14 @@ impl<T: Record> Writer<T> {
         for change in overlay.changes {
             self.unfit.remove(&change.key);
             committed.apply(change);
+        }
+    }
+
+    fn pause(&self, frozen: oneshot::Sender<FrozenEntries<T>>, resumed: oneshot::Receiver<()>) {
+        let entries = self.committed.read().unwrap_or_else(PoisonError::into_inner).entries.clone();
+        if frozen.send(FrozenEntries { entries, unfit: self.unfit.clone() }).is_ok() {
+            // The other end sends nothing, so this ends with an error.
+            let _ = resumed.blocking_recv();
         }
     }
 

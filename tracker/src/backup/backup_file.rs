@@ -1,0 +1,129 @@
+//! The file of a backup: it appears complete and checked, or not at all.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::backup::archive::{self, Damage};
+use crate::backup::{Backup, BackupError};
+use crate::limits::BACKUP_MAX;
+use crate::repositories::data_files::{DataFiles, FilesByName};
+use crate::repositories::data_folder::{OpenError, sync_folder_of};
+use crate::repositories::found::Found;
+use crate::repositories::snapshot::Snapshot;
+use crate::repositories::trust::Trust;
+
+/// A backup that is being written under a temporary name. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct NewBackup {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl NewBackup {
+    /// Creates the temporary file beside the file that is to be written. That one must not exist.
+    pub fn create(path: &Path) -> Result<Self, BackupError> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(BackupError::Exists(path.to_owned()));
+        }
+        // Its mode is 0600.
+        let file = tempfile::Builder::new().prefix(".tracker-backup-").tempfile_in(folder_of(path));
+        Ok(Self { path: path.to_owned(), file: file.map_err(BackupError::at(path))? })
+    }
+
+    /// The temporary file.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Writes a backup of a stopped tracker to the temporary file.
+    pub fn fill(&mut self, backup: &Backup) -> Result<(), BackupError> {
+        let mut file = BufWriter::new(self.file.as_file_mut());
+        backup.write(&mut file).and_then(|()| file.flush()).map_err(BackupError::at(&self.path))
+    }
+
+    /// Checks the file and gives it its name. Returns what it contains, for the operator.
+    pub fn finish(self) -> Result<Vec<String>, BackupError> {
+        let Self { path, file } = self;
+        let failed = BackupError::at(&path);
+        file.as_file().sync_all().map_err(failed)?;
+        let counts = CheckedBackup::open_as(file.path(), &path)?.counts;
+        let persisted = file.persist_noclobber(&path).map_err(|failed| failed.error);
+        persisted.map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => BackupError::Exists(path.clone()),
+            _ => BackupError::Io { path: path.clone(), source },
+        })?;
+        sync_folder_of(&path).map_err(BackupError::at(&path))?;
+        Ok(vec![
+            format!("{}: {counts}, checked", path.display()),
+            "it contains the private key of the tracker: keep it from others, as the data folder".to_owned(),
+        ])
+    }
+}
+
+/// The folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// A backup that was read and checked as a start checks a data folder.
+#[derive(Debug)]
+pub(crate) struct CheckedBackup {
+    /// The content of the backup.
+    pub(crate) snapshot: Snapshot,
+    /// The numbers of accounts, rooms and peers.
+    pub(crate) counts: String,
+    /// The lines about the content for the operator.
+    pub(crate) report: Vec<String>,
+}
+
+impl CheckedBackup {
+    /// Reads a backup into memory and checks it.
+    pub(crate) fn open(path: &Path) -> Result<Self, BackupError> {
+        Self::open_as(path, path)
+    }
+
+    /// Reads and checks a backup. Errors name the second path.
+    fn open_as(path: &Path, name: &Path) -> Result<Self, BackupError> {
+        let damaged = |damage| BackupError::Damaged { file: name.to_owned(), damage };
+        let metadata = fs::metadata(path).map_err(BackupError::at(name))?;
+        if !metadata.is_file() {
+            return Err(damaged(Damage("it is no file".to_owned())));
+        }
+        if metadata.len() > BACKUP_MAX {
+            return Err(damaged(Damage("it is larger than any backup".to_owned())));
+        }
+        let files = archive::read(|| File::open(path).map(BufReader::new)).map_err(damaged)?;
+        Self::of(name, &files).map_err(damaged)
+    }
+
+    fn of(path: &Path, files: &FilesByName) -> Result<Self, Damage> {
+        let found = Found::read(DataFiles::InBackup(path, files), Trust::AsLeft).map_err(damage)?;
+        let is_complete =
+            found.manifest.as_ref().is_some_and(|manifest| files.len() == 2 + 2 * manifest.files.len());
+        let (counts, report) = (found.counts(), found.report());
+        let snapshot = Snapshot::of(found).filter(|_| is_complete);
+        let snapshot =
+            snapshot.ok_or_else(|| Damage("its files are not those of a data folder".to_owned()))?;
+        let known = snapshot.files().map_err(|error| Damage(error.to_string()))?;
+        match files.keys().find(|name| known.iter().all(|known| known.name != **name)) {
+            Some(name) => Err(Damage(format!("this version does not know the file {name} in it"))),
+            None => Ok(Self { snapshot, counts, report }),
+        }
+    }
+}
+
+/// The damage that an error of a data folder means for a backup. The advice for a folder would be wrong.
+fn damage(error: OpenError) -> Damage {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Damage(match error {
+        OpenError::Damaged { file, line, what } => format!("{}, line {line}: {what}", name(&file)),
+        OpenError::Missing(file) | OpenError::Lost(file) => format!("{} is missing in it", name(&file)),
+        OpenError::NoAccount { room, owner, .. } => {
+            format!("the room {room:?} belongs to {owner}, who has no account in it")
+        }
+        _ => "its files do not belong together".to_owned(),
+    })
+}

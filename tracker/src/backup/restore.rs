@@ -1,0 +1,69 @@
+//! The restore of a backup into a new data folder.
+//! The backup is read and checked completely before the first byte is written.
+
+use std::fs;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::backup::BackupError;
+use crate::backup::backup_file::CheckedBackup;
+use crate::repositories::data_folder::{DataFolder, create_private, private_file, sync_folder_of};
+use crate::repositories::snapshot::SnapshotFile;
+
+/// Checks a backup without restoring it. Returns what it contains, for the operator.
+pub fn check(backup: &Path) -> Result<Vec<String>, BackupError> {
+    CheckedBackup::open(backup).map(|backup| backup.report)
+}
+
+/// Restores a backup into a folder that is missing or empty. Returns what it contains, for the operator.
+///
+/// Rooms go on with the current time in milliseconds as their revision. So they never repeat a revision that the lost
+/// tracker gave out after the backup, for which peers remember other members.
+pub fn restore(backup: &Path, data: &Path) -> Result<Vec<String>, BackupError> {
+    must_be_empty(data, &[])?;
+    let CheckedBackup { mut snapshot, report, .. } = CheckedBackup::open(backup)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    snapshot.raise_revisions(u64::try_from(now).unwrap_or_default());
+    let existed = data.exists();
+    let folder = DataFolder::open(data)?;
+    // Now no tracker can start on the folder. One may have, a moment before.
+    must_be_empty(data, &["lock"])?;
+    let mut written = Vec::new();
+    let placed = snapshot.files().and_then(|files| place(data, &files, &mut written));
+    if let Err(source) = placed {
+        written.iter().chain([&data.join("lock")]).for_each(|file| drop(fs::remove_file(file)));
+        drop(folder);
+        if !existed {
+            let _ = fs::remove_dir(data);
+        }
+        return Err(BackupError::Io { path: data.to_owned(), source });
+    }
+    Ok(report)
+}
+
+fn must_be_empty(data: &Path, except: &[&str]) -> Result<(), BackupError> {
+    let entries = match fs::read_dir(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(BackupError::at(data))?,
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<Result<Vec<_>, _>>().map_err(BackupError::at(data))?;
+    let is_expected = |name: &std::ffi::OsString| except.iter().any(|expected| name == expected);
+    if names.iter().all(is_expected) { Ok(()) } else { Err(BackupError::NotEmpty(data.to_owned())) }
+}
+
+/// Writes the files, the manifest last. Until it is there, a tracker refuses to start on the folder.
+fn place(data: &Path, files: &[SnapshotFile<'_>], written: &mut Vec<PathBuf>) -> io::Result<()> {
+    // A journal names its generation, and without a manifest a tracker refuses such a folder.
+    let (journals, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.name.ends_with(".journal"));
+    for file in journals.into_iter().chain(others) {
+        let path = data.join(&file.name);
+        written.push(path.clone());
+        let mut out = BufWriter::new(create_private(&path, private_file().truncate(true))?);
+        file.write(&mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        sync_folder_of(&path)?;
+    }
+    Ok(())
+}
