@@ -307,7 +307,7 @@ pub const CLOCK_STEP: u64 = 1 << 32;
 pub const CLOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Own messages of one conversation that may wait for one recipient; beyond it the oldest are given up.
-pub const OUTBOX_LINES: usize = 10_000;
+pub const OUTBOX_MESSAGES: usize = 10_000;
 
 /// Bytes of text of one conversation that may wait for one recipient, for the same reason: a disk has an end.
 pub const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -339,11 +339,11 @@ pub const HISTORY_END: Duration = Duration::from_secs(5);
 pub const HISTORY_IDLE: Duration = Duration::from_secs(1);
 
 /// Incomplete signed batches of one link: one for each conversation that two users can share, and some to spare.
-pub const HELD_GROUPS: usize = 32;
+pub const HELD_BATCHES: usize = 32;
 
 /// Messages of one link that could not be stored and are expected again. Beyond it the link sends no acknowledgement
 /// until it is replaced.
-pub const MISSED_LINES: usize = 64 * 1024;
+pub const MISSED_MESSAGES: usize = 64 * 1024;
 
 /// Pieces of one stream. A link brings messages in order, so gaps are few; further pieces wait until gaps are filled.
 pub const STREAM_PIECES: usize = 64;
@@ -352,14 +352,14 @@ pub const STREAM_PIECES: usize = 64;
 pub const STREAMS_OF_ONE: i64 = 64;
 
 /// Rows among which the first or last message of a signed batch is found.
-pub const GROUP_ROWS: u64 = 64;
+pub const BATCH_MESSAGES: u64 = 64;
 
 /// Latest messages of a conversation among which the heads of the streams are found.
 pub const RECENT_HEADS: i64 = 64;
 
 /// Signed batches that are read to answer one WANT, even if none holds a message for the asker: a member must not keep
 /// the database busy.
-pub const HAND_OVER_GROUPS: usize = 1024;
+pub const HAND_OVER_BATCHES: usize = 1024;
 
 /// Requests that are repeated once the disk accepts them: snapshots of rooms, deliveries.
 pub const AGAIN_MAX: usize = 10_000;
@@ -386,7 +386,7 @@ pub const EXCERPT_BEFORE: usize = 60;
 pub const SEARCH_WORDS: usize = 32;
 
 /// Latest messages among which those are that perhaps were not shown: more than can be on their way to a screen.
-pub const UNSHOWN_LINES: i64 = 10_000;
+pub const UNSHOWN_MESSAGES: i64 = 10_000;
 
 /// Open tabs of the page: more than a person reads at once.
 pub const WEB_SOCKETS_MAX: usize = 4;

@@ -74,7 +74,7 @@ async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
 }
 
 #[tokio::test]
-async fn a_middle_man_between_two_peers_hears_nothing() {
+async fn middle_man_between_two_peers_reads_nothing() {
     let tracker = Tracker::start().await;
     let listener = any_port().await;
     let proxy = Proxy::to(listener.local_addr().unwrap()).await;
@@ -118,7 +118,7 @@ async fn arrives(proxy: &Proxy, ana: &ByHand, content: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
+async fn flipped_bit_breaks_the_link_and_changes_no_message() {
     let tracker = Tracker::start().await;
     let mut bob = tracker.peer("bob").await;
     // Ana accepts no links at this port, so all links go from ana to bob.
@@ -145,7 +145,7 @@ async fn a_flipped_bit_breaks_a_link_and_never_changes_a_line() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_changes_a_line_in_the_clear() {
+async fn control_flipped_bit_changes_a_plaintext_message() {
     let tracker = Tracker::start().await;
     let mut bob = tracker.peer("bob").await;
     Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
@@ -255,7 +255,7 @@ async fn trust_in(ana: &Peer, name: &str) -> Trust {
 }
 
 #[tokio::test]
-async fn a_name_is_told_with_what_it_is_worth() {
+async fn name_is_shown_with_its_trust() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -300,7 +300,7 @@ async fn plaintext_cannot_use_the_name_of_a_user_with_keys() {
 }
 
 #[tokio::test]
-async fn who_wants_no_plaintext_neither_hears_nor_says_any() {
+async fn peer_that_refuses_plaintext_uses_none() {
     let tracker = Tracker::start().await;
     let strict = tempfile::tempdir().unwrap();
     let config = PeerConfig {

@@ -136,7 +136,7 @@ async fn messages_without_the_tracker_reach_an_absent_member_later() {
 }
 
 #[tokio::test]
-async fn who_has_left_is_not_waited_for_and_the_author_is_told() {
+async fn member_who_left_is_not_waited_for_and_is_reported() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     bob.service.stop().await;
@@ -209,7 +209,7 @@ async fn much_that_waits_for_who_is_away_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn who_leaves_right_after_the_last_word_was_heard() {
+async fn last_message_before_leaving_arrives() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -296,7 +296,7 @@ async fn is_read(link: &mut Talk, answering: Option<&mut Talk>) {
 }
 
 #[tokio::test]
-async fn a_link_that_is_replaced_tears_no_lines_of_the_next_one() {
+async fn replaced_link_breaks_no_batch_of_the_next_one() {
     let tracker = Tracker::start().await;
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let mut ana = ByHand::register(tracker.address, "ana", listener, 1).await;

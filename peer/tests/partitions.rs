@@ -251,7 +251,7 @@ fn who_loses_the_tracker_alone_talks_on_and_finds_it_again() {
 }
 
 #[test]
-fn two_who_lose_each_other_hear_each_other_by_way_of_the_third() {
+fn two_cut_off_peers_sync_through_the_third() {
     let Some(mut world) = World::start() else { return };
     let cut = between(&[(ANA, BOB)]);
     let late = |world: &World, reader, author| world.of(reader).heard[author].1;

@@ -11,7 +11,7 @@ use peer::api::error::CommandError;
 use peer::api::{Command, Event, LinkState};
 
 #[tokio::test]
-async fn a_private_line_reaches_one_and_switches_nothing() {
+async fn private_message_reaches_one_and_switches_nothing() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     ana.tell("bob", "between us").await.unwrap();
@@ -57,7 +57,7 @@ async fn ending_a_private_chat_leaves_the_rooms_link() {
 }
 
 #[tokio::test]
-async fn who_is_blocked_is_not_heard_in_private() {
+async fn private_message_of_a_blocked_user_is_dropped() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     bob.run(Command::Block { user: Some(user("ana")) }).await.unwrap();

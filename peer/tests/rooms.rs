@@ -27,7 +27,7 @@ async fn three_talk_and_a_fourth_is_refused() {
 }
 
 #[tokio::test]
-async fn five_hundred_lines_at_once_arrive_in_order_at_both_others() {
+async fn messages_pasted_at_once_arrive_in_order_at_both_others() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     let lines: Vec<String> = (0..500).map(|n| format!("line {n}")).collect();
@@ -43,7 +43,7 @@ async fn five_hundred_lines_at_once_arrive_in_order_at_both_others() {
 }
 
 #[tokio::test]
-async fn a_line_said_at_once_after_entering_is_heard() {
+async fn message_right_after_entering_arrives() {
     // Nobody is linked yet, and the others may not know the new member. The message waits for both.
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
@@ -55,7 +55,7 @@ async fn a_line_said_at_once_after_entering_is_heard() {
 }
 
 #[tokio::test]
-async fn what_was_heard_before_leaving_is_not_called_undelivered() {
+async fn message_acknowledged_before_leaving_is_no_loss() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("one more thing").await;
@@ -70,7 +70,7 @@ async fn what_was_heard_before_leaving_is_not_called_undelivered() {
 }
 
 #[tokio::test]
-async fn coming_and_going_is_told() {
+async fn joining_and_leaving_is_reported() {
     let tracker = Tracker::start().await;
     let [mut ana, bob, mut carla] = three_in(&tracker, "sala").await;
     bob.run(Command::Leave { conversation: None }).await.unwrap();
@@ -91,7 +91,7 @@ async fn coming_and_going_is_told() {
 }
 
 #[tokio::test]
-async fn who_is_away_is_named_and_the_others_hear() {
+async fn absent_member_is_named_and_the_others_receive() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.dies().await;

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_is_told_at_link_up_and_again_only_of_news() {
+    async fn have_is_due_at_link_up_and_again_only_after_changes() {
         let now = Instant::now();
         let (mut sync, bob) = (SyncSchedule::default(), user("bob"));
         sync.link_up(&bob);

@@ -320,7 +320,7 @@ mod tests {
     use crate::history::query::Query;
     use crate::history::request::Request;
     use crate::history::testing::*;
-    use crate::limits::OUTBOX_LINES;
+    use crate::limits::OUTBOX_MESSAGES;
 
     fn delivered(history: &mut HistoryDb, to: &str, ids: &[Uuid]) -> Vec<Report> {
         history.apply(Request::AckUpTo { to: user(to), ids: ids.to_vec() });
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn delivery_is_told_once_a_line_and_member() {
+    fn delivery_is_reported_once_a_message_and_member() {
         let mut ana = history(ANA);
         let messages = ids(&say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]));
         assert_eq!(
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn pending_lines_come_in_whole_groups_until_all_are_stored() {
+    fn pending_messages_come_in_whole_batches_until_stored() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1", "2", "3"], &[BOB]);
         say(&mut ana, &room(), &["for carla"], &[CARLA]);
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_for_one_who_left_are_given_up() {
+    fn messages_for_a_former_member_are_given_up() {
         let mut ana = history(ANA);
         let messages = ids(&say(&mut ana, &room(), &["1"], &[BOB, CARLA]));
         let with_bob = ids(&say(&mut ana, &private(BOB), &["2"], &[BOB]));
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_nobody_has_is_taken_back_and_leaves_no_gap() {
+    fn withdrawn_message_leaves_no_gap() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let messages = ids(&say(&mut ana, &room(), &["1", "secret", "3"], &[BOB, CARLA]));
         assert_eq!(search(&mut ana, "secret", 9).len(), 1);
@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn message_given_up_for_the_quota_is_not_sent_with_its_batch() {
         let mut ana = history(ANA);
-        let texts: Vec<_> = (0..OUTBOX_LINES).map(|n| n.to_string()).collect();
+        let texts: Vec<_> = (0..OUTBOX_MESSAGES).map(|n| n.to_string()).collect();
         for batch in texts.chunks(50) {
             say(&mut ana, &room(), &batch.iter().map(String::as_str).collect::<Vec<_>>(), &[BOB]);
         }
@@ -537,13 +537,13 @@ mod tests {
         let given_up = given_up.unwrap();
         assert_eq!(
             (given_up.len(), ana.tables.undelivered().unwrap().len()),
-            (50, OUTBOX_LINES - 49),
+            (50, OUTBOX_MESSAGES - 49),
             "the whole batch"
         );
         ana.apply(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX });
         let Some(Report::Pending { messages, .. }) = ana.commit().pop() else { panic!() };
         assert!(messages.iter().all(|sent| !given_up.contains(&sent.message.id)));
         // The control: all other messages are sent.
-        assert_eq!(messages.len(), OUTBOX_LINES - 49);
+        assert_eq!(messages.len(), OUTBOX_MESSAGES - 49);
     }
 }

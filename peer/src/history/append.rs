@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_names_what_its_author_had_seen() {
+    fn message_names_what_its_author_had_seen() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;
 use crate::history::message::SignedMessage;
-use crate::limits::{HELD_GROUPS, MISSED_LINES};
+use crate::limits::{HELD_BATCHES, MISSED_MESSAGES};
 
 /// The name of a stream, which is the same on every device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,12 +39,12 @@ impl StreamName {
 /// The reassembly state of one link.
 #[derive(Debug, Default)]
 pub(crate) struct BatchAssembler {
-    /// The incomplete batches, at most `HELD_GROUPS`.
+    /// The incomplete batches, at most `HELD_BATCHES`.
     held: HashMap<StreamName, OpenBatch>,
-    /// Messages that arrived but were not stored, at most `MISSED_LINES`. No ack is sent until they have come
+    /// Messages that arrived but were not stored, at most `MISSED_MESSAGES`. No ack is sent until they have come
     /// again.
     missed: HashSet<Uuid>,
-    /// Whether more messages were missed than `MISSED_LINES`. If so, this link sends no more acks.
+    /// Whether more messages were missed than `MISSED_MESSAGES`. If so, this link sends no more acks.
     beyond: bool,
     /// The last message that arrived since the last ack.
     last: Option<Uuid>,
@@ -96,7 +96,7 @@ impl BatchAssembler {
             return Assembled { whole: Some(batch.messages), broken };
         }
         let is_full = batch.messages.len() >= BATCH_LINES || batch.bytes > BATCH_BYTES;
-        if is_full || self.held.len() >= HELD_GROUPS {
+        if is_full || self.held.len() >= HELD_BATCHES {
             broken += self.miss(&batch.messages);
         } else {
             self.held.insert(name, batch);
@@ -119,7 +119,7 @@ impl BatchAssembler {
     pub(crate) fn miss_ids(&mut self, ids: impl IntoIterator<Item = Uuid>) {
         for id in ids {
             self.last = Some(id);
-            if self.missed.len() < MISSED_LINES {
+            if self.missed.len() < MISSED_MESSAGES {
                 self.missed.insert(id);
             } else {
                 self.beyond = true;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_receipt_passes_a_line_that_was_lost() {
+    fn no_ack_passes_a_message_that_was_lost() {
         let messages = messages();
         let mut link = BatchAssembler::default();
         link.take(&room(), messages[0].clone());
@@ -205,11 +205,11 @@ mod tests {
     fn what_is_held_for_a_link_is_bounded() {
         let mut message = messages().remove(0);
         let mut link = BatchAssembler::default();
-        for incarnation in 0..2 * HELD_GROUPS as u64 {
+        for incarnation in 0..2 * HELD_BATCHES as u64 {
             message.provenance.incarnation = Incarnation(incarnation);
             link.take(&room(), message.clone());
         }
-        assert_eq!(link.held.len(), HELD_GROUPS);
+        assert_eq!(link.held.len(), HELD_BATCHES);
         let mut link = BatchAssembler::default();
         for seq in 1..=2 * BATCH_LINES as u64 {
             message.provenance.seq = seq;

@@ -18,7 +18,7 @@ use crate::history::rows::{
     time,
 };
 use crate::history::tables::Tables;
-use crate::limits::{LAMPORT_MAX, UNSHOWN_LINES};
+use crate::limits::{LAMPORT_MAX, UNSHOWN_MESSAGES};
 
 impl Tables {
     /// Returns the last messages of a conversation, or the last ones before a row, oldest first. The order depends
@@ -224,7 +224,7 @@ impl Tables {
              WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL
              ORDER BY l.row"
         ))?;
-        let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_LINES);
+        let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_MESSAGES);
         let found = query.query_map([shown, me], stored_message)?;
         found.map(|message| Ok(IncomingMessage { message: message?, missing: 0, place: None })).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
     use crate::history::testing::*;
 
     #[test]
-    fn a_line_without_provenance_is_kept_once_and_marked() {
+    fn unsigned_message_is_stored_once_and_marked() {
         let mut ana = history(ANA);
         let message = UnsignedMessage {
             conversation: room(),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn export_and_recent_give_all_lines_piece_by_piece() {
+    fn export_and_pages_return_each_message_once() {
         let mut ana = history(ANA);
         let texts: Vec<_> = (0..25).map(|n| n.to_string()).collect();
         for text in &texts {

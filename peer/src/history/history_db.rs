@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn store_that_lost_messages_begins_another_life() {
+    fn store_that_lost_messages_begins_another_incarnation() {
         let goes_on = |damage: bool| {
             let folder = tempfile::tempdir().unwrap();
             let (mut ana, _) = history_in(folder.path(), ANA);
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_goes_on_and_a_restored_one_begins_another_life() {
+    fn only_a_restored_store_begins_another_incarnation() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, opened) = history_in(folder.path(), ANA);
         assert_eq!((opened.conversations.len(), &opened.damaged), (0, &None));
@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_store_that_hears_what_it_lost_begins_another_life() {
+    fn restored_store_that_receives_own_messages_begins_anew() {
         let mut ana = history(ANA);
         let messages = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         // This store stands for a disk image from before the messages.
@@ -834,7 +834,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_disk_is_told_and_not_taken_for_an_empty_history() {
+    fn failed_disk_is_reported_and_is_no_empty_history() {
         let mut ana = history(ANA);
         say(&mut ana, &room(), &["secret"], &[BOB]);
         ana.tables.db.pragma_update(None, "query_only", true).unwrap();
@@ -863,7 +863,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_not_shown_are_told_at_the_next_start() {
+    fn unshown_messages_are_reported_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let (mut bob, _) = history_in(folder.path(), BOB);
         let mut ana = history(ANA);

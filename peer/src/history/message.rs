@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_takes_more_on_the_wire_than_it_counts() {
+    fn no_message_is_longer_on_the_wire_than_counted() {
         let longest = user(&"a".repeat(32));
         for text in ["", "olá \"bob\"\n", "\u{0}\u{1b}\u{7f}\t", &"\u{1}".repeat(TEXT_MAX)] {
             let mut message = message(text);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_its_bounds_is_no_line() {
+    fn message_beyond_its_bounds_is_refused() {
         let refused = |change: fn(&mut SignedMessage)| {
             let mut message = message("hi");
             change(&mut message);

@@ -219,7 +219,7 @@ mod tests {
     use crate::history::report::GivenUp;
     use crate::history::request::Draft;
     use crate::history::testing::*;
-    use crate::limits::{INDEX_PIECE, OUTBOX_LINES};
+    use crate::limits::{INDEX_PIECE, OUTBOX_MESSAGES};
 
     fn open(name: &str) -> (tempfile::TempDir, History, mpsc::Receiver<Report>) {
         let folder = tempfile::tempdir().unwrap();
@@ -475,7 +475,7 @@ mod tests {
         let (folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
         let messages: Vec<_> =
-            (0..OUTBOX_LINES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
+            (0..OUTBOX_MESSAGES).map(|n| draft(&private(BOB), &n.to_string(), &[BOB])).collect();
         for message in &messages {
             ana.put(Request::Append(message.clone())).await;
         }
@@ -485,9 +485,9 @@ mod tests {
             History::open(&Place::File(folder.path().to_owned()), &author(ANA)).unwrap();
         ana.put(Request::Append(draft(&private(CARLA), "elsewhere", &[CARLA]))).await;
         ana.flush().await;
-        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_MESSAGES), (user(CARLA), 1)]);
         ana.put(Request::Append(draft(&private(BOB), "one more", &[BOB]))).await;
-        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_LINES), (user(CARLA), 1)]);
+        assert_eq!(waiting(&ana).await, [(user(BOB), OUTBOX_MESSAGES), (user(CARLA), 1)]);
         assert!(matches!(next(&mut reports).await, Report::Committed(_)));
         let given_up = Report::GivenUp { to: user(BOB), ids: vec![messages[0].id], why: GivenUp::QueueFull };
         assert_eq!(next(&mut reports).await, given_up);
@@ -497,7 +497,7 @@ mod tests {
     async fn full_queue_of_an_absent_member_holds_up_nobody() {
         let (_folder, ana, mut reports) = open(ANA);
         let messages: Vec<_> =
-            (0..OUTBOX_LINES + 2).map(|n| draft(&room(), &n.to_string(), &[BOB, CARLA])).collect();
+            (0..OUTBOX_MESSAGES + 2).map(|n| draft(&room(), &n.to_string(), &[BOB, CARLA])).collect();
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         let saying = ana.clone();
         let sent = tokio::spawn(async move {
@@ -524,12 +524,12 @@ mod tests {
         sent.await.unwrap();
         let (oldest, rest) = ids.split_at(given_up.len());
         assert_eq!(given_up, oldest, "the oldest, in whole batches");
-        assert!(rest.len() <= OUTBOX_LINES, "what waits is bounded");
+        assert!(rest.len() <= OUTBOX_MESSAGES, "what waits is bounded");
         assert_eq!(waiting(&ana).await, [(user(CARLA), rest.len())]);
     }
 
     #[tokio::test]
-    async fn what_was_shown_is_noted_without_another_line() {
+    async fn shown_messages_are_noted_without_a_new_message() {
         let (folder, bob, mut reports) = open(BOB);
         note_room(&bob).await;
         let messages = say(&mut history(ANA), &room(), &["1"], &[BOB]);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::{Connection, Result};
 use uuid::Uuid;
 
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_LINES};
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES};
 
 /// All pending messages, by row, and the pending messages of each recipient.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl Outbox {
     /// Returns the oldest message for a recipient in a conversation if the recipient's quota is exceeded.
     pub(crate) fn surplus(&self, conversation: i64, recipient: i64) -> Option<i64> {
         let queue = self.queues.get(&(conversation, recipient))?;
-        let is_full = queue.rows.len() > OUTBOX_LINES || queue.bytes > OUTBOX_BYTES_MAX;
+        let is_full = queue.rows.len() > OUTBOX_MESSAGES || queue.bytes > OUTBOX_BYTES_MAX;
         queue.rows.first().copied().filter(|_| is_full)
     }
 

@@ -13,7 +13,7 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::message::{SignedMessage, Text};
 use crate::history::tables::Name;
-use crate::limits::GROUP_ROWS;
+use crate::limits::BATCH_MESSAGES;
 
 /// A signed message that is about to be written.
 pub(crate) struct NewRow<'a> {
@@ -91,8 +91,8 @@ pub(crate) fn batch_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<Sto
     let mut query = db.prepare_cached(
         "SELECT max(seq) FROM messages WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND previous IS NOT NULL",
     )?;
-    // A batch has at most `GROUP_ROWS` messages, so its first message is near.
-    let near = seq.saturating_sub(GROUP_ROWS);
+    // A batch has at most `BATCH_MESSAGES` messages, so its first message is near.
+    let near = seq.saturating_sub(BATCH_MESSAGES);
     let begin: Option<i64> =
         query.query_row(params![stream, near.cast_signed(), seq.cast_signed()], |row| row.get(0))?;
     let batch = read_batch(db, stream, begin.unwrap_or_else(|| seq.cast_signed()))?;
@@ -110,7 +110,7 @@ fn read_batch(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>
          FROM messages l JOIN streams s ON s.id = l.stream JOIN people a ON a.id = l.author
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
-    let mut rows = query.query(params![stream, begin, GROUP_ROWS.cast_signed()])?;
+    let mut rows = query.query(params![stream, begin, BATCH_MESSAGES.cast_signed()])?;
     let mut batch: Vec<StoredRow> = Vec::new();
     while let Some(row) = rows.next()? {
         let stored = read_row(row)?;

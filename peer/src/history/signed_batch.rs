@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_something_else_is_none_of_a_line() {
+    fn signature_of_something_else_signs_no_message() {
         let key = SigningKey::from_bytes(&[1; 32]);
         let device = PublicKey::new(key.verifying_key().to_bytes());
         let tip = Digest([2; 32]);

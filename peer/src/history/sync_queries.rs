@@ -21,7 +21,7 @@ use crate::history::message::SignedMessage;
 use crate::history::rows::{batch_at, named_conversation, read_audience};
 use crate::history::seq_ranges::SeqRanges;
 use crate::history::tables::{Name, Stream, Tables};
-use crate::limits::HAND_OVER_GROUPS;
+use crate::limits::HAND_OVER_BATCHES;
 
 impl Tables {
     /// Returns the stored ranges of all streams of a conversation, at most `SPANS_MAX` ranges, newest streams
@@ -214,7 +214,7 @@ impl Tables {
         let known = self.known_conversation(of)?.map_or(0, |known| known.revision);
         let mut answer: Vec<SignedMessage> = Vec::new();
         let mut room = BATCH_BYTES;
-        let mut looks = HAND_OVER_GROUPS;
+        let mut looks = HAND_OVER_BATCHES;
         for (claimed, author, spans) in merged(wanted) {
             let is_own = author == *to;
             let states = if is_own { 0..=u64::MAX } else { since..=known };
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_before_a_seat_is_handed_over() {
+    fn no_message_from_before_a_membership_is_handed_over() {
         let mut ana = history(ANA);
         for revision in [1, 2, 3] {
             let mut message = draft(&room(), &revision.to_string(), &[CARLA]);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn another_device_is_told_only_of_what_can_be_handed_to_it() {
+    fn have_for_another_device_names_only_what_it_may_get() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let mut messages = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
         messages[0].provenance.signature = None;
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_where_it_is_news() {
+    fn gap_is_reported_with_the_message_that_shows_it() {
         let mut ana = history(ANA);
         let batches: Vec<_> =
             (0..6).map(|n| say(&mut ana, &room(), &[&n.to_string()], &[BOB, CARLA])).collect();

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_the_author_can_write_alter_move_or_reorder_a_line() {
+    fn only_the_author_can_write_alter_move_or_reorder_a_message() {
         let (messages, ..) = stream();
         let changed = |change: fn(&mut Vec<SignedMessage>)| {
             let mut messages = messages.clone();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_seat_gives_a_voice_and_only_from_its_time() {
+    fn only_members_can_write_and_only_since_they_joined() {
         let (messages, ..) = stream();
         let hears = |rooms: &[Request]| {
             let mut bob = HistoryDb::open(&Place::Memory, &author(BOB)).unwrap().0;
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_line_comes_from_its_author_only() {
+    fn private_message_comes_from_its_author_only() {
         let mut ana = history(ANA);
         let messages = say(&mut ana, &private(BOB), &["only you", "read this"], &[BOB]);
         let mut bob = history(BOB);

@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn endorsements_lead_on_in_whatever_order_they_are_told() {
+    fn endorsements_lead_on_in_any_order() {
         for chain in [[(1, 2), (2, 3), (3, 4)], [(3, 4), (2, 3), (1, 2)], [(2, 3), (3, 4), (1, 2)]] {
             let mut known_keys = met();
             let took = known_keys.announce(&bob(), &endorsed(&[4, 2, 1, 3], &chain));
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once_and_a_crowd_of_keys_up_to_a_limit() {
+    fn key_change_warns_once_and_many_keys_up_to_a_limit() {
         let mut known_keys = KnownKeys::default();
         known_keys.announce(&bob(), &announcement(&[key(1)]));
         known_keys.check(&bob(), key(1));

@@ -153,7 +153,7 @@ fn acknowledging_before_storing_is_found_out() {
 
 /// Control: duplicates are not detected.
 #[test]
-fn taking_lines_twice_is_found_out() {
+fn storing_messages_twice_is_found_out() {
     assert_ne!(run_all(0..FEW_SEEDS, Some(Omitted::History(history::tables::Omission::Doubles))).0, []);
 }
 

@@ -17,7 +17,7 @@ use crate::frontends::terminal::layout::shorten;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::sanitize::display_safe_lines;
 use crate::frontends::terminal::style::Style;
-use crate::limits::{OUTBOX_LINES, QUOTED_MESSAGES};
+use crate::limits::{OUTBOX_MESSAGES, QUOTED_MESSAGES};
 use crate::untrusted::UntrustedText;
 
 /// Time within which a delivery causes no notice.
@@ -72,7 +72,7 @@ impl DeliveryNotices {
         self.named.push_back((id, text.clone()));
         for user in to {
             let messages = &mut self.waiting.entry(user).or_default().messages;
-            if messages.len() < OUTBOX_LINES {
+            if messages.len() < OUTBOX_MESSAGES {
                 messages.insert(id, now);
             }
         }

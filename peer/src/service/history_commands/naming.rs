@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_end_alike_are_told_apart() {
+    fn names_of_ids_that_end_alike_differ() {
         let all = names(&kept(&[(0x1_aaaa, "sala"), (0x2_aaaa, "sala"), (3, "sala")]), &[]);
         let shown: Vec<_> = all.iter().filter_map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
         assert_eq!(shown, ["sala#1aaaa", "sala#2aaaa"]);
