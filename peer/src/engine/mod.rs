@@ -79,7 +79,6 @@ use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history::request::Request;
 use crate::identity::known_keys::KnownKeys;
-use crate::limits::SYNC_TICK;
 use crate::peer_communication::links::LinkState;
 
 /// The state of a signed-in peer.
@@ -128,7 +127,7 @@ impl Engine {
             links: BTreeMap::new(),
             replication: Replication::default(),
             sync: SyncSchedule::default(),
-            timers: Timers::default(),
+            timers: Timers::start(now.instant),
             unstored: 0,
             absences: BTreeMap::new(),
             awaited: BTreeSet::new(),
@@ -155,7 +154,6 @@ impl Engine {
         };
         effects.publish(events);
         engine.resume(opened, now, effects);
-        engine.timers.set(Timer::Sync, now.instant + SYNC_TICK);
         engine
     }
 
@@ -191,7 +189,7 @@ impl Engine {
     }
 
     /// Returns the time at which the engine needs an [`Input::Tick`].
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
+    pub(crate) fn next_timer(&self) -> Instant {
         self.timers.next()
     }
 
@@ -235,13 +233,12 @@ impl Engine {
     }
 
     fn on_tick(&mut self, now: Now, effects: &mut Effects) {
+        if self.timers.take_sync(now.instant) {
+            self.sync_with_all(now, effects);
+            self.look_for_absent(effects);
+        }
         for timer in self.timers.take_due(now.instant) {
             match timer {
-                Timer::Sync => {
-                    self.timers.set(Timer::Sync, now.instant + SYNC_TICK);
-                    self.sync_with_all(now, effects);
-                    self.look_for_absent(effects);
-                }
                 Timer::GiveUp(room) | Timer::GiveUpAgain(room) => {
                     let conversation = ConversationId::Room(room);
                     let (mut members, since) = self.chat.members_since(&conversation);

@@ -27,7 +27,7 @@ const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// The version of the schema.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// Opens the database in this folder, or creates one. If it holds less than its record says, this function first
 /// copies the files and returns the loss.

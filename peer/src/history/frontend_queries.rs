@@ -35,7 +35,7 @@ impl Tables {
             "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
              WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) < (
-                 SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
+                 SELECT {ORDER} FROM messages l JOIN users a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
              ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
         ))?;
@@ -84,7 +84,7 @@ impl Tables {
             "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
              WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
                AND (?5 IS NULL OR ({ORDER}) > (
-                 SELECT {ORDER} FROM messages l JOIN people a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
+                 SELECT {ORDER} FROM messages l JOIN users a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
                  WHERE l.row = ?5))
              ORDER BY {ORDER} LIMIT ?4"
         ))?;
@@ -139,7 +139,7 @@ impl Tables {
     /// Returns the conversations that hold messages, in the order in which they were first seen.
     pub fn conversations(&self) -> Result<Vec<NamedConversation>> {
         let mut query = self.db.prepare_cached(
-            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN people p ON p.id = c.peer
+            "SELECT c.room, p.name, c.name FROM conversations c LEFT JOIN users p ON p.id = c.peer
              WHERE EXISTS (SELECT 1 FROM messages l WHERE l.conversation = c.id) ORDER BY c.id",
         )?;
         query.query_map([], named_conversation)?.collect()
@@ -149,7 +149,7 @@ impl Tables {
     pub fn conversation_list(&self) -> Result<Vec<ConversationSummary>> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name, count(*), min(l.sent_at), max(l.sent_at)
-             FROM conversations c JOIN messages l ON l.conversation = c.id LEFT JOIN people p ON p.id = c.peer
+             FROM conversations c JOIN messages l ON l.conversation = c.id LEFT JOIN users p ON p.id = c.peer
              WHERE l.text IS NOT NULL GROUP BY c.id ORDER BY c.id",
         )?;
         let summary = |row: &Row<'_>| {

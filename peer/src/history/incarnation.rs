@@ -16,24 +16,24 @@ use uuid::Uuid;
 use crate::history::open_error::OpenError;
 use crate::identity::atomic_file;
 
-const FILE: &str = "history.life";
+const FILE: &str = "history.token";
 
 /// Continues the incarnation of the store, or begins a new one. A new one begins if the small file is not the one
 /// of the last start, or if the store has lost something. The lost messages may have been sent already.
 pub(crate) fn begin(db: &Connection, folder: Option<&Path>, has_lost: bool) -> Result<(), OpenError> {
-    let known: Option<String> = db.query_row("SELECT life FROM meta", [], |row| row.get(0)).optional()?;
+    let known: Option<String> = db.query_row("SELECT token FROM meta", [], |row| row.get(0)).optional()?;
     let present = folder.map(present).transpose()?.flatten();
-    let life = folder.map(renew).transpose()?.unwrap_or_default();
+    let token = folder.map(renew).transpose()?.unwrap_or_default();
     let other = new_incarnation().0.cast_signed();
     if known.is_none() {
         db.execute(
-            "INSERT INTO meta (incarnation, life, next_row, shown, indexed) VALUES (?1, ?2, 1, 0, 0)",
-            params![other, life],
+            "INSERT INTO meta (incarnation, token, next_row, shown, indexed) VALUES (?1, ?2, 1, 0, 0)",
+            params![other, token],
         )?;
     } else if known == present && !has_lost {
-        db.execute("UPDATE meta SET life = ?1", [life])?;
+        db.execute("UPDATE meta SET token = ?1", [token])?;
     } else {
-        db.execute("UPDATE meta SET life = ?1, incarnation = ?2", params![life, other])?;
+        db.execute("UPDATE meta SET token = ?1, incarnation = ?2", params![token, other])?;
     }
     Ok(())
 }
@@ -49,7 +49,7 @@ fn present(folder: &Path) -> io::Result<Option<String>> {
 /// Writes a new file beside the database and returns its identity.
 fn renew(folder: &Path) -> io::Result<String> {
     atomic_file::write(&folder.join(FILE), &Uuid::new_v4())?;
-    present(folder)?.ok_or_else(|| io::Error::other("history.life cannot be read back"))
+    present(folder)?.ok_or_else(|| io::Error::other("history.token cannot be read back"))
 }
 
 /// Returns a random incarnation that no store has used before.

@@ -228,12 +228,13 @@ impl Tables {
         }
         let (me, author) = (self.user_key(&self.me.clone())?, self.user_key(&name.author)?);
         let mut query = self.db.prepare_cached(
-            "SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2 AND until IS NULL",
+            "SELECT min(since) FROM memberships WHERE conversation = ?1 AND user = ?2 AND until IS NULL",
         )?;
         let since: Option<i64> = query.query_row([conversation, me], |row| row.get(0))?;
         let mut query = if before == 0 {
             // The gap begins at the author's first membership.
-            self.db.prepare_cached("SELECT min(since) FROM seats WHERE conversation = ?1 AND user = ?2")?
+            self.db
+                .prepare_cached("SELECT min(since) FROM memberships WHERE conversation = ?1 AND user = ?2")?
         } else {
             self.db.prepare_cached("SELECT revision FROM messages WHERE stream = ?1 AND seq = ?2")?
         };

@@ -14,28 +14,28 @@ impl Tables {
         let id = ConversationId::Room(room.id);
         let conversation = self.conversation(&id, Some(&room.name))?;
         let key = conversation.key;
-        let mut query = self
-            .db
-            .prepare_cached("SELECT user, since FROM seats WHERE conversation = ?1 AND until IS NULL")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT user, since FROM memberships WHERE conversation = ?1 AND until IS NULL",
+        )?;
         let known: Vec<(i64, i64)> =
             query.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_>>()?;
         drop(query);
-        let mut seated = Vec::new();
+        let mut members = Vec::new();
         for member in &room.members {
-            seated.push((self.user_key(&member.username)?, member.since.cast_signed()));
+            members.push((self.user_key(&member.username)?, member.since.cast_signed()));
         }
-        for (user, since) in known.iter().filter(|seat| !seated.contains(seat)) {
+        for (user, since) in known.iter().filter(|range| !members.contains(range)) {
             // The revision of the departure is unknown. The last possible one is the revision before this snapshot.
             self.db
                 .prepare_cached(
-                    "UPDATE seats SET until = max(since, ?4) WHERE conversation = ?1 AND user = ?2 AND since = ?3",
+                    "UPDATE memberships SET until = max(since, ?4) WHERE conversation = ?1 AND user = ?2 AND since = ?3",
                 )?
                 .execute(params![key, user, since, room.revision.saturating_sub(1).cast_signed()])?;
         }
-        for (user, since) in seated.iter().filter(|seat| !known.contains(seat)) {
+        for (user, since) in members.iter().filter(|range| !known.contains(range)) {
             self.db
                 .prepare_cached(
-                    "INSERT INTO seats VALUES (?1, ?2, ?3, NULL) ON CONFLICT DO UPDATE SET until = NULL",
+                    "INSERT INTO memberships VALUES (?1, ?2, ?3, NULL) ON CONFLICT DO UPDATE SET until = NULL",
                 )?
                 .execute([key, *user, *since])?;
         }
@@ -43,7 +43,7 @@ impl Tables {
         if let Some(known) = self.conversations.get_mut(&id) {
             known.revision = known.revision.max(room.revision);
         }
-        if known != seated {
+        if known != members {
             self.db
                 .prepare_cached("UPDATE conversations SET revision = max(revision, ?2) WHERE id = ?1")?
                 .execute([key, room.revision.cast_signed()])?;

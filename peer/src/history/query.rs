@@ -191,7 +191,7 @@ mod tests {
         // The database cannot be read either. The queries that nobody repeats are answered later.
         bob.tables
             .db
-            .execute_batch("ALTER TABLE messages RENAME TO elsewhere; ALTER TABLE people RENAME TO nowhere")
+            .execute_batch("ALTER TABLE messages RENAME TO elsewhere; ALTER TABLE users RENAME TO nowhere")
             .unwrap();
         bob.is_stale = true;
         queries.iter().for_each(|query| bob.apply(query.clone()));
@@ -202,7 +202,7 @@ mod tests {
         );
         bob.tables
             .db
-            .execute_batch("ALTER TABLE elsewhere RENAME TO messages; ALTER TABLE nowhere RENAME TO people")
+            .execute_batch("ALTER TABLE elsewhere RENAME TO messages; ALTER TABLE nowhere RENAME TO users")
             .unwrap();
         let reports = bob.commit();
         assert!(

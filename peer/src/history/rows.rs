@@ -107,7 +107,7 @@ fn read_batch(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
              device, signature, audience
-         FROM messages l JOIN streams s ON s.id = l.stream JOIN people a ON a.id = l.author
+         FROM messages l JOIN streams s ON s.id = l.stream JOIN users a ON a.id = l.author
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
     let mut rows = query.query(params![stream, begin, BATCH_MESSAGES.cast_signed()])?;
@@ -197,8 +197,8 @@ pub(crate) const STORED_COLUMNS: &str =
 
 /// The tables of [`STORED_COLUMNS`]. A query appends its conditions.
 pub(crate) const STORED_TABLES: &str =
-    "messages l JOIN people a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
-     LEFT JOIN people p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
+    "messages l JOIN users a ON a.id = l.author JOIN conversations c ON c.id = l.conversation
+     LEFT JOIN users p ON p.id = c.peer LEFT JOIN streams s ON s.id = l.stream";
 
 /// Reads the [`STORED_COLUMNS`] of a row.
 pub(crate) fn stored_message(row: &Row<'_>) -> Result<StoredMessage> {

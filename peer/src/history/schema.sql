@@ -6,21 +6,21 @@
 -- commits: the number of commits that wrote this row. The others only added messages.
 CREATE TABLE meta (
     incarnation INTEGER NOT NULL,
-    life TEXT NOT NULL,
+    token TEXT NOT NULL,
     next_row INTEGER NOT NULL,
     shown INTEGER NOT NULL,
     indexed INTEGER NOT NULL,
     commits INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
 -- A room, by its id, or the private chat with a user. clock: the Lamport clock, a lower bound: the times of stored
 -- messages count too.
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY,
     room BLOB UNIQUE,
-    peer INTEGER UNIQUE REFERENCES people,
+    peer INTEGER UNIQUE REFERENCES users,
     name TEXT,
     revision INTEGER NOT NULL DEFAULT 0,
     clock INTEGER NOT NULL DEFAULT 0
@@ -30,7 +30,7 @@ CREATE TABLE conversations (
 CREATE TABLE streams (
     id INTEGER PRIMARY KEY,
     conversation INTEGER NOT NULL REFERENCES conversations,
-    author INTEGER NOT NULL REFERENCES people,
+    author INTEGER NOT NULL REFERENCES users,
     incarnation INTEGER NOT NULL,
     device BLOB NOT NULL,
     tip_seq INTEGER,
@@ -52,7 +52,7 @@ CREATE TABLE spans (
 CREATE TABLE messages (
     row INTEGER PRIMARY KEY,
     conversation INTEGER NOT NULL REFERENCES conversations,
-    author INTEGER NOT NULL REFERENCES people,
+    author INTEGER NOT NULL REFERENCES users,
     id BLOB NOT NULL,
     stream INTEGER REFERENCES streams,
     seq INTEGER,
@@ -75,15 +75,15 @@ CREATE INDEX messages_by_time ON messages (conversation, lamport);
 
 -- One row for each own message and each recipient who has not acknowledged it.
 CREATE TABLE outbox (
-    recipient INTEGER NOT NULL REFERENCES people,
+    recipient INTEGER NOT NULL REFERENCES users,
     message INTEGER NOT NULL REFERENCES messages,
     PRIMARY KEY (recipient, message)
 ) WITHOUT ROWID;
 
 -- The memberships of a room, as ranges of the room's revisions.
-CREATE TABLE seats (
+CREATE TABLE memberships (
     conversation INTEGER NOT NULL REFERENCES conversations,
-    user INTEGER NOT NULL REFERENCES people,
+    user INTEGER NOT NULL REFERENCES users,
     since INTEGER NOT NULL,
     until INTEGER,
     PRIMARY KEY (conversation, user, since)

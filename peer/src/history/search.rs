@@ -91,8 +91,8 @@ impl Tables {
         let (marked, messages, condition) = if expression.is_some() { WITH_WORDS } else { WITHOUT_WORDS };
         let mut query = self.db.prepare_cached(&format!(
             "SELECT {STORED_COLUMNS}, {marked}
-             FROM {messages} CROSS JOIN people a ON a.id = l.author
-             CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN people p ON p.id = c.peer
+             FROM {messages} CROSS JOIN users a ON a.id = l.author
+             CROSS JOIN conversations c ON c.id = l.conversation LEFT JOIN users p ON p.id = c.peer
              WHERE {condition} AND (?3 IS NULL OR l.author = ?3) AND (?4 IS NULL OR l.conversation = ?4)
                  AND l.sent_at >= ?5 AND l.sent_at < ?6
              ORDER BY l.row DESC LIMIT ?7"
@@ -145,7 +145,7 @@ impl Tables {
     pub fn row_of(&self, id: &Uuid, from: Option<&Username>) -> Result<Option<i64>> {
         let mut query = self.db.prepare_cached(
             "SELECT row FROM messages WHERE id = ?1 AND text IS NOT NULL
-                 AND author IN (SELECT id FROM people WHERE ?2 IS NULL OR name = ?2)
+                 AND author IN (SELECT id FROM users WHERE ?2 IS NULL OR name = ?2)
              ORDER BY row LIMIT 1",
         )?;
         query.query_row(params![id.as_bytes(), from.map(Username::as_str)], |row| row.get(0)).optional()

@@ -45,7 +45,7 @@ impl Tables {
     pub(crate) fn stream_list(&mut self, of: &ConversationId) -> Result<Vec<StreamName>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let mut query = self.db.prepare_cached(
-            "SELECT a.name, s.incarnation FROM streams s JOIN people a ON a.id = s.author
+            "SELECT a.name, s.incarnation FROM streams s JOIN users a ON a.id = s.author
              WHERE s.conversation = ?1 ORDER BY s.id DESC",
         )?;
         let names = query.query_map([known.key], |row| {
@@ -104,9 +104,9 @@ impl Tables {
         else {
             return Ok(withheld);
         };
-        let mut query = self
-            .db
-            .prepare_cached("SELECT max(since), count(*) FROM seats WHERE conversation = ?1 AND user = ?2")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT max(since), count(*) FROM memberships WHERE conversation = ?1 AND user = ?2",
+        )?;
         let stay: (Option<i64>, i64) =
             query.query_row(params![room.key, me], |row| Ok((row.get(0)?, row.get(1)?)))?;
         drop(query);
@@ -193,7 +193,7 @@ impl Tables {
                 };
                 let Some(author) = self.known_user_key(author)? else { return Ok(false) };
                 self.db
-                    .prepare_cached("SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2")?
+                    .prepare_cached("SELECT 1 FROM memberships WHERE conversation = ?1 AND user = ?2")?
                     .exists([room, author])
             }
         }
@@ -263,7 +263,7 @@ impl Tables {
     pub(crate) fn stream_conversation(&self, stream: i64) -> Result<NamedConversation> {
         let mut query = self.db.prepare_cached(
             "SELECT c.room, p.name, c.name FROM streams s JOIN conversations c ON c.id = s.conversation
-             LEFT JOIN people p ON p.id = c.peer WHERE s.id = ?1",
+             LEFT JOIN users p ON p.id = c.peer WHERE s.id = ?1",
         )?;
         query.query_row([stream], named_conversation)
     }

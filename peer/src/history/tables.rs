@@ -160,7 +160,7 @@ impl Tables {
         let key = match self.known_user_key(name)? {
             Some(key) => key,
             None => {
-                self.db.execute("INSERT INTO people (name) VALUES (?1)", [name.as_str()])?;
+                self.db.execute("INSERT INTO users (name) VALUES (?1)", [name.as_str()])?;
                 self.db.last_insert_rowid()
             }
         };
@@ -173,14 +173,14 @@ impl Tables {
         if let Some(key) = self.user_keys.get(name) {
             return Ok(Some(*key));
         }
-        let mut query = self.db.prepare_cached("SELECT id FROM people WHERE name = ?1")?;
+        let mut query = self.db.prepare_cached("SELECT id FROM users WHERE name = ?1")?;
         query.query_row([name.as_str()], |row| row.get(0)).optional()
     }
 
     /// Returns the names of these users, in the given order.
-    pub(crate) fn names(&self, people: &[i64]) -> Result<Vec<Username>> {
-        let mut query = self.db.prepare_cached("SELECT name FROM people WHERE id = ?1")?;
-        people.iter().map(|key| query.query_row([key], |row| Ok(row.get::<_, Name>(0)?.0))).collect()
+    pub(crate) fn names(&self, users: &[i64]) -> Result<Vec<Username>> {
+        let mut query = self.db.prepare_cached("SELECT name FROM users WHERE id = ?1")?;
+        users.iter().map(|key| query.query_row([key], |row| Ok(row.get::<_, Name>(0)?.0))).collect()
     }
 
     /// Returns a conversation, and creates it if necessary. A new name of the room is stored.

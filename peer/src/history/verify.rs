@@ -99,7 +99,7 @@ impl Tables {
         let conversation = self.conversation(&name.conversation, None)?;
         let author = self.user_key(&name.author)?;
         let mut query = self.db.prepare_cached(
-            "SELECT 1 FROM seats WHERE conversation = ?1 AND user = ?2 AND since <= ?3
+            "SELECT 1 FROM memberships WHERE conversation = ?1 AND user = ?2 AND since <= ?3
              AND (until IS NULL OR until >= ?3)",
         )?;
         if query.exists(params![conversation.key, author, revision.cast_signed()])? {
@@ -109,7 +109,7 @@ impl Tables {
         Ok(Some(if revision > conversation.revision {
             Verdict::NotYet("a room's state that is not known here yet")
         } else {
-            Verdict::Refused("no seat in the room when it was written")
+            Verdict::Refused("the author was no member when it was written")
         }))
     }
 
@@ -339,12 +339,12 @@ mod tests {
             "left later"
         );
         let never = hears(&[snapshot(5, &[(BOB, 2)])]);
-        assert_eq!(refusals(&never), ["no seat in the room when it was written"]);
+        assert_eq!(refusals(&never), ["the author was no member when it was written"]);
         assert_eq!(receipts(&never), [messages[4].id], "it need not come again");
         let later = hears(&[snapshot(5, &[(ANA, 4), (BOB, 2)])]);
-        assert_eq!(refusals(&later), ["no seat in the room when it was written"]);
+        assert_eq!(refusals(&later), ["the author was no member when it was written"]);
         let earlier = hears(&[snapshot(1, &[(ANA, 1)]), snapshot(3, &[(BOB, 2)])]);
-        assert_eq!(refusals(&earlier), ["no seat in the room when it was written"], "left before");
+        assert_eq!(refusals(&earlier), ["the author was no member when it was written"], "left before");
         let unknown = hears(&[snapshot(2, &[(BOB, 2)])]);
         assert_eq!(refusals(&unknown), ["a room's state that is not known here yet"]);
         assert!(receipts(&unknown).is_empty(), "it has to come again");

@@ -20,7 +20,7 @@ use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
 use crate::service::account_commands::Account;
-use crate::service::{PeerConfig, PeerService, Session};
+use crate::service::{CurrentUser, PeerConfig, PeerService};
 
 impl PeerService {
     /// Executes a command. A command that fails changes nothing. A message is durable only after its [`Event::Sent`];
@@ -105,7 +105,7 @@ impl PeerService {
     /// Carries out a command about the user's own account.
     async fn change_account(
         &self,
-        session: &Session,
+        session: &CurrentUser,
         command: AccountCommand,
     ) -> Result<Answer, CommandError> {
         match &command {
@@ -122,7 +122,7 @@ impl PeerService {
             AccountCommand::ChangePassword { new, .. } => Some(new.clone()),
             _ => None,
         };
-        let Session { profile, user, seed, .. } = session;
+        let CurrentUser { profile, user, seed, .. } = session;
         let PeerConfig { data, seal_cost, .. } = &self.config;
         let account = Account { tracker: &self.tracker, profile, user, seed, seal_cost: *seal_cost, data };
         let answer = account.execute(command).await?;
@@ -143,7 +143,7 @@ impl PeerService {
     }
 
     /// Unlocks the history if the password is right; ends the program after too many wrong ones.
-    async fn unlock(&self, session: &Session, password: Password) -> Result<(), CommandError> {
+    async fn unlock(&self, session: &CurrentUser, password: Password) -> Result<(), CommandError> {
         let is_right = is_password(&session.profile, password).await?;
         let Err(error) = self.engine.command(EngineCommand::Unlock { is_right }).await else { return Ok(()) };
         if !matches!(error, CommandError::PasswordWanted { .. }) {
@@ -155,7 +155,7 @@ impl PeerService {
     /// Checks that the account may be deleted: by the password, and by the name if it was given.
     async fn may_delete(
         &self,
-        session: &Session,
+        session: &CurrentUser,
         name: Option<&Username>,
         password: Option<Password>,
     ) -> Result<(), CommandError> {
@@ -170,7 +170,7 @@ impl PeerService {
 
     /// Checks that the old password permits a change. A wrong one counts among the tries. Until these are used up it
     /// passes here, because the seal reports it afterwards.
-    async fn may_change(&self, session: &Session, old: Password) -> Result<(), CommandError> {
+    async fn may_change(&self, session: &CurrentUser, old: Password) -> Result<(), CommandError> {
         match self.unlock(session, old).await {
             Err(CommandError::PasswordWanted { .. }) => Ok(()),
             other => other,
@@ -179,7 +179,7 @@ impl PeerService {
 
     /// Waits for messages to linked members, signs out and closes the links. Messages for other members go out at the
     /// next start.
-    async fn quit(&self, session: &Session) -> Answer {
+    async fn quit(&self, session: &CurrentUser) -> Answer {
         // A disk that does not respond must not block the end of the program. After the end of the driver nothing can be
         // on its way.
         let _ = timeout(2 * QUIT_WAIT, self.engine.command(EngineCommand::Flush(None))).await;

@@ -37,7 +37,7 @@ use crate::tracker_communication::tracker_report::{EndReason, TrackerError, Trac
 type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
 
 /// The engine of a signed-in user, and what its effects act on.
-struct Session {
+struct SignedIn {
     engine: Engine,
     outside: Outside,
     /// Requests for which the history's queue had no room, in order.
@@ -54,7 +54,7 @@ pub(crate) struct Driver {
     rereads: Rereads,
     failure: Arc<OnceLock<CommandError>>,
     signed_out: SignedOut,
-    session: Option<Session>,
+    session: Option<SignedIn>,
     callers: BTreeMap<Ticket, Caller>,
     askers: BTreeMap<Ticket, oneshot::Sender<KeyAnswer>>,
     next_ticket: u64,
@@ -105,8 +105,7 @@ impl Driver {
                 }
                 continue;
             };
-            let timer =
-                session.engine.next_timer().unwrap_or_else(|| Instant::now() + crate::limits::SYNC_TICK);
+            let timer = session.engine.next_timer();
             let Outside { history, history_reports, link_reports, key_questions, .. } = &mut session.outside;
             let has_room = session.backlog.is_empty();
             tokio::select! {
@@ -160,7 +159,7 @@ impl Driver {
         // The subscription that ended still counts for what it has shown.
         self.note_shown();
         let events = match (self.event_bus.position(begin), &self.session) {
-            (Some(from), Some(Session { engine, outside, .. })) => {
+            (Some(from), Some(SignedIn { engine, outside, .. })) => {
                 let to = self.event_bus.published();
                 let rows = self.rereads.begin(&outside.history, engine.chat.me(), from, to);
                 self.event_bus.add_from(from, rows)
@@ -185,7 +184,7 @@ impl Driver {
         let mut effects = Effects::default();
         let engine = Engine::start(start, opened, now(), &mut effects);
         let is_unshown = !effects.take_rows().is_empty();
-        self.session = Some(Session { engine, outside, backlog: VecDeque::new() });
+        self.session = Some(SignedIn { engine, outside, backlog: VecDeque::new() });
         self.carry_out(effects);
         self.begin_events(is_unshown);
         if let Some(reason) = std::mem::take(&mut self.signed_out).lost() {
@@ -197,7 +196,7 @@ impl Driver {
 
     /// Lets each subscriber read the messages that no earlier run has shown. There may be more than its queue can hold.
     fn begin_events(&mut self, is_unshown: bool) {
-        let Some(Session { engine, outside, .. }) = &self.session else { return };
+        let Some(SignedIn { engine, outside, .. }) = &self.session else { return };
         let (history, me) = (&outside.history, engine.chat.me());
         let rows = history.unshown_rows();
         let start = if is_unshown { rows.start } else { rows.end };
@@ -361,7 +360,7 @@ impl Driver {
 
     /// Gives the history the requests that waited for room in its queue.
     fn empty_backlog(&mut self) {
-        let Some(Session { outside, backlog, .. }) = &mut self.session else { return };
+        let Some(SignedIn { outside, backlog, .. }) = &mut self.session else { return };
         while let Some(request) = backlog.pop_front() {
             if let Err(request) = outside.history.try_put(request) {
                 return backlog.push_front(request);

@@ -125,7 +125,7 @@ pub struct PeerService {
     tracker: PeerTrackerCommunication,
     known_trackers: KnownTrackers,
     /// The data of the user who has signed in.
-    session: Arc<OnceLock<Session>>,
+    session: Arc<OnceLock<CurrentUser>>,
     engine: EngineHandle,
     /// The key of this device, if it is new beside others of the account.
     new_key: OnceLock<PublicKey>,
@@ -139,7 +139,7 @@ pub struct PeerService {
 
 /// The data and the connections of the user who has signed in.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct CurrentUser {
     pub(crate) user: Username,
     /// The private key of this device.
     pub(crate) seed: Seed,
@@ -304,7 +304,7 @@ impl PeerService {
             key_questions,
             contacts,
         };
-        let session = Session { user: who.username.clone(), seed, profile, history, links };
+        let session = CurrentUser { user: who.username.clone(), seed, profile, history, links };
         // Only one sign-in can take the listener, so the cell is empty.
         let _ = self.session.set(session);
         self.engine.begin(start, opened, outside).await;

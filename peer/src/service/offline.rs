@@ -13,7 +13,7 @@ use crate::identity::device_key::identity;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::service::own_keys::learn_own_keys;
 use crate::service::sign_in::DeviceKey;
-use crate::service::{PeerService, Session};
+use crate::service::{CurrentUser, PeerService};
 
 impl PeerService {
     /// Undoes a sign-in that the tracker accepted and that then failed on this device, so that it can be repeated.
@@ -39,7 +39,7 @@ impl PeerService {
             {
                 warn!(%error, "the tracker's key could not be written down");
             }
-            let Some(Session { profile, .. }) = session.get() else { return };
+            let Some(CurrentUser { profile, .. }) = session.get() else { return };
             if let Err(error) = key.finish_sign_in(profile, &tracker, &who, cost).await {
                 warn!(?error, "the change of the password is still not settled");
             }

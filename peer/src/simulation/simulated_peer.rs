@@ -455,7 +455,7 @@ impl SimulatedPeer {
     }
 
     /// Returns the time of the engine's next timer.
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
+    pub(crate) fn next_timer(&self) -> Instant {
         self.engine.next_timer()
     }
 

@@ -355,8 +355,8 @@ impl World {
         let commits = program.is_committing() && !std::mem::replace(&mut station.commits, true);
         let marks = program.has_marks() && !std::mem::replace(&mut station.has_marks, true);
         let receives = program.has_reports() && !std::mem::replace(&mut station.receives, true);
-        let timer = program.next_timer().map(|at| (at - self.start).as_millis() as u64 + 1);
-        let ticks_at = timer.filter(|timer| station.ticks_at.is_none_or(|ticks_at| *timer < ticks_at));
+        let timer = (program.next_timer() - self.start).as_millis() as u64 + 1;
+        let ticks_at = Some(timer).filter(|timer| station.ticks_at.is_none_or(|ticks_at| *timer < ticks_at));
         station.ticks_at = ticks_at.or(station.ticks_at);
         sent.into_iter().for_each(|sent| self.carry(who, sent));
         refused.into_iter().for_each(|link| self.break_link(link));

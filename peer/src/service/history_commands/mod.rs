@@ -33,7 +33,7 @@ use crate::history::search::Search;
 use crate::history::tables::Tables;
 use crate::limits::{EXPORT_PAGE, HISTORY_PAGE, HISTORY_PAGE_MAX, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
-use crate::service::history_commands::naming::{Named, NotNamed, names, resolve};
+use crate::service::history_commands::naming::{NameError, StoredConversation, names, resolve};
 use crate::service::history_commands::query::Query;
 use crate::service::{PeerService, dispatch};
 
@@ -58,7 +58,7 @@ impl PeerService {
         before: Option<Before>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Named { id, of, named } = self.looked_at(history, conversation).await?;
+        let StoredConversation { id, of, named } = self.looked_at(history, conversation).await?;
         let lines = lines.min(HISTORY_PAGE_MAX);
         let page = history.transaction(move |tables| match before {
             Some(Before { id: before, from }) => tables.page_before(&id, (&before, from.as_ref()), lines + 1),
@@ -80,7 +80,7 @@ impl PeerService {
         after: After,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Named { id, of, named } = self.looked_at(history, conversation).await?;
+        let StoredConversation { id, of, named } = self.looked_at(history, conversation).await?;
         let lines = lines.min(HISTORY_PAGE_MAX);
         let After { id: after, from } = after;
         let page =
@@ -118,7 +118,8 @@ impl PeerService {
         lines.truncate(HISTORY_PAGE);
         let names = self.names(history).await?;
         let found = |kept: StoredMessage| {
-            let Named { of, named, .. } = names.iter().find(|it| it.id == kept.conversation)?.clone();
+            let StoredConversation { of, named, .. } =
+                names.iter().find(|it| it.id == kept.conversation)?.clone();
             let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
             Some(FoundMessage { of, named, excerpt, message: past_message(kept) })
         };
@@ -175,7 +176,7 @@ impl PeerService {
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Named { id, .. } = self.looked_at(history, conversation).await?;
+        let StoredConversation { id, .. } = self.looked_at(history, conversation).await?;
         let failed = |error: io::Error| {
             CommandError::Local(match error.kind() {
                 io::ErrorKind::AlreadyExists => {
@@ -214,7 +215,7 @@ impl PeerService {
         conversation: Conversation,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Named { id, .. } = self.looked_at(history, Some(conversation.clone())).await?;
+        let StoredConversation { id, .. } = self.looked_at(history, Some(conversation.clone())).await?;
         let lines = history.transaction(move |tables| tables.forget(&id)).await?;
         self.engine.publish([Event::HistoryErased { conversation, lines }]).await;
         Ok(Answer::Forgotten { lines })
@@ -226,7 +227,7 @@ impl PeerService {
         history: &History,
         conversation: Option<Conversation>,
     ) -> Result<Answer, CommandError> {
-        let Named { id, of, .. } = self.looked_at(history, conversation).await?;
+        let StoredConversation { id, of, .. } = self.looked_at(history, conversation).await?;
         let lines = history.transaction(move |tables| tables.receipts(&id, RECEIPTS)).await?;
         Ok(Answer::Receipts { of, lines: lines.into_iter().map(own_message).collect() })
     }
@@ -274,7 +275,7 @@ impl PeerService {
         &self,
         history: &History,
         wanted: Option<Conversation>,
-    ) -> Result<Named, CommandError> {
+    ) -> Result<StoredConversation, CommandError> {
         let conversation = dispatch::named(wanted)?;
         let current = match &conversation {
             Conversation::Private(user) => Some(ConversationId::Private(user.clone())),
@@ -284,18 +285,18 @@ impl PeerService {
             }
         };
         if let Some(id) = current {
-            return Ok(Named { id, of: conversation.into(), named: None });
+            return Ok(StoredConversation { id, of: conversation.into(), named: None });
         }
         resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
-            NotNamed::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
-            NotNamed::Ambiguous => CommandError::Usage(
+            NameError::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
+            NameError::Ambiguous => CommandError::Usage(
                 "several rooms match: type more digits, as /conversations shows them".to_owned(),
             ),
         })
     }
 
     /// Returns the names of the stored conversations.
-    async fn names(&self, history: &History) -> Result<Vec<Named>, CommandError> {
+    async fn names(&self, history: &History) -> Result<Vec<StoredConversation>, CommandError> {
         let kept = history.transaction(|tables| tables.conversations()).await?;
         let rooms = self.engine.snapshot(self.signed_out()).await?.rooms;
         let current: Vec<_> = rooms.into_iter().map(|room| (room.name, room.id)).collect();

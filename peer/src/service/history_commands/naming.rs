@@ -14,7 +14,7 @@ use crate::limits::MESSAGE_ID_DIGITS;
 
 /// A stored conversation and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct StoredConversation {
     pub(crate) id: ConversationId,
     pub(crate) of: PastConversation,
     /// The name by which a command finds it, if that is not the plain one.
@@ -23,7 +23,7 @@ pub(crate) struct Named {
 
 /// The reason why a name identifies no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotNamed {
+pub(crate) enum NameError {
     /// There is no conversation of this name.
     Unknown,
     /// There are several conversations of this name.
@@ -31,16 +31,16 @@ pub(crate) enum NotNamed {
 }
 
 /// Returns all names. `kept` is in the order in which the conversations were met; `current` are the rooms of this user.
-pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<Named> {
+pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<StoredConversation> {
     let named = kept.iter().filter_map(|(id, room)| match (id, room) {
         (ConversationId::Private(user), _) => {
-            Some(Named { id: id.clone(), of: PastConversation::With(user.clone()), named: None })
+            Some(StoredConversation { id: id.clone(), of: PastConversation::With(user.clone()), named: None })
         }
         (ConversationId::Room(uuid), Some(name)) => {
             let of = PastConversation::Room(name.clone());
             let named =
                 if is_plain(*uuid, name, kept, current) { None } else { long_name(*uuid, name, kept) };
-            Some(Named { id: id.clone(), of, named })
+            Some(StoredConversation { id: id.clone(), of, named })
         }
         // The name of this room never arrived.
         (ConversationId::Room(_), None) => None,
@@ -49,19 +49,22 @@ pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) ->
 }
 
 /// Returns the conversation that a name identifies.
-pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, NotNamed> {
+pub(crate) fn resolve(
+    names: &[StoredConversation],
+    wanted: &Conversation,
+) -> Result<StoredConversation, NameError> {
     let of = PastConversation::from(wanted.clone());
     if let Some(plain) = names.iter().find(|it| it.of == of && it.named.is_none()) {
         return Ok(plain.clone());
     }
-    let Conversation::Room(name) = wanted else { return Err(NotNamed::Unknown) };
+    let Conversation::Room(name) = wanted else { return Err(NameError::Unknown) };
     if let Some(named) = names.iter().find(|it| it.named.as_ref() == Some(name)) {
         return Ok(named.clone());
     }
-    let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NotNamed::Unknown) };
+    let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NameError::Unknown) };
     let is_id =
         digits.len() >= MESSAGE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    let fits = |it: &&Named| {
+    let fits = |it: &&StoredConversation| {
         is_id
             && matches!(&it.of, PastConversation::Room(room) if room.as_str() == name)
             && it.id.room().is_some_and(|id| ends(id, &digits.to_lowercase()))
@@ -69,8 +72,8 @@ pub(crate) fn resolve(names: &[Named], wanted: &Conversation) -> Result<Named, N
     let mut fitting = names.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only.clone()),
-        (Some(_), Some(_)) => Err(NotNamed::Ambiguous),
-        (None, _) => Err(NotNamed::Unknown),
+        (Some(_), Some(_)) => Err(NameError::Ambiguous),
+        (None, _) => Err(NameError::Unknown),
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
             .collect()
     }
 
-    fn found(names: &[Named], name: &str) -> Result<Uuid, NotNamed> {
+    fn found(names: &[StoredConversation], name: &str) -> Result<Uuid, NameError> {
         resolve(names, &Conversation::Room(room(name))).map(|found| found.id.room().unwrap())
     }
 
@@ -132,7 +135,7 @@ mod tests {
         assert_eq!(found(&all, "sala#1AAAA"), Ok(Uuid::from_u128(0x1aaaa)));
         assert_eq!(found(&all, "sala#bbbb"), Ok(Uuid::from_u128(0x2bbbb)), "the newest has an id too");
         for unknown in ["sala#cccc", "sala#aaa", "other", "equipe#aaaa", "sala#2", "#aaaa"] {
-            assert_eq!(found(&all, unknown), Err(NotNamed::Unknown), "{unknown}");
+            assert_eq!(found(&all, unknown), Err(NameError::Unknown), "{unknown}");
         }
         // A room of this user takes precedence over a newer one.
         let member = names(&kept, &[(room("sala"), Uuid::from_u128(0x1aaaa))]);
@@ -152,7 +155,7 @@ mod tests {
         let all = names(&kept(&[(0x1_aaaa, "sala"), (0x2_aaaa, "sala"), (3, "sala")]), &[]);
         let shown: Vec<_> = all.iter().filter_map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
         assert_eq!(shown, ["sala#1aaaa", "sala#2aaaa"]);
-        assert_eq!(found(&all, "sala#aaaa"), Err(NotNamed::Ambiguous));
+        assert_eq!(found(&all, "sala#aaaa"), Err(NameError::Ambiguous));
     }
 
     #[test]
@@ -172,6 +175,6 @@ mod tests {
         assert_eq!(all[0].of, PastConversation::With(bob.clone()));
         assert!(resolve(&all, &Conversation::Private(bob)).is_ok());
         let eve = Conversation::Private(Username::parse("eve").unwrap());
-        assert_eq!(resolve(&all, &eve), Err(NotNamed::Unknown));
+        assert_eq!(resolve(&all, &eve), Err(NameError::Unknown));
     }
 }
