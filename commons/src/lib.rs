@@ -2,6 +2,7 @@
 //!
 //! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
 //!   pure rules.
+//! - [`address_range`]: an IP address or a network, for bans.
 //! - [`tracker_address`]: the address of a tracker, with its key.
 //! - [`protocol`]: the messages between the programs.
 //! - [`net`]: the network layer. It and the protocol do not depend on each other.
@@ -11,6 +12,7 @@
 //! - [`settings`]: the settings file. [`nearest`]: suggestions for typing errors.
 //! - [`program_documents`]: manual pages and shell completions. [`version`]: the version that `--version` prints.
 
+pub mod address_range;
 pub mod endorsement;
 pub mod keys;
 pub mod limits;

@@ -78,3 +78,12 @@ pub const KEEPALIVE_PROBE: Duration = Duration::from_secs(15);
 
 /// The maximum size of a settings file in bytes: hundreds of times what all settings take. A wrong path may name a disk.
 pub const SETTINGS_FILE_MAX: u64 = 1024 * 1024;
+
+/// Fewest bits of the prefix of an IPv4 range. A larger range would ban most people by a slip of the keyboard.
+pub const RANGE_PREFIX_MIN_V4: u8 = 8;
+
+/// Fewest bits of the prefix of an IPv6 range: providers get blocks of 19 bits and more.
+pub const RANGE_PREFIX_MIN_V6: u8 = 16;
+
+/// Longest announcement in bytes of UTF-8: a few rows of a terminal.
+pub const ANNOUNCEMENT_MAX: usize = 1024;

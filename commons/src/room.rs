@@ -38,7 +38,7 @@ pub struct Room {
     pub revision: u64,
     /// The change that led to this revision. `None` after the room was read from a file.
     pub last_change: Option<RoomChange>,
-    /// The user who may delete the room. It never changes.
+    /// The user who may delete the room. It changes only when the owner's account is deleted.
     pub owner: Username,
     /// The owner's seat. It is empty while the owner has left.
     pub owner_seat: Option<Seat>,
@@ -114,6 +114,21 @@ impl Room {
         } else {
             Err(RoomError::NotAMember)
         }
+    }
+
+    /// Gives the room of a user who is deleted to the member who has been in it for the longest time, in the owner's
+    /// seat. Returns false, and changes nothing, if the room has no other member.
+    pub fn hand_on(&mut self) -> bool {
+        let longest = self
+            .guests
+            .iter_mut()
+            .filter(|seat| seat.is_some())
+            .min_by_key(|seat| seat.as_ref().map(|seat| seat.since));
+        let Some(seat) = longest.and_then(Option::take) else { return false };
+        let former = std::mem::replace(&mut self.owner, seat.username.clone());
+        self.owner_seat = Some(seat);
+        self.changed(ChangeKind::Left, &former);
+        true
     }
 
     /// Notes a change of presence: a member went offline or came back.
@@ -209,6 +224,25 @@ mod tests {
         assert_eq!(join(&mut room, "dora"), Err(RoomError::Full), "the owner's seat is not for guests");
         assert_eq!(join(&mut room, "ana"), Ok(Joined::Newly));
         assert_eq!(room.seats().next().unwrap().username.as_str(), "ana");
+    }
+
+    #[test]
+    fn room_goes_to_the_member_who_is_there_longest() {
+        let mut room = sala();
+        assert!(!room.hand_on(), "nobody else is there");
+        assert_eq!(room, Room { id: room.id, ..sala() }, "nothing changes");
+        join(&mut room, "bob").unwrap();
+        join(&mut room, "carla").unwrap();
+        room.leave(&user("bob")).unwrap();
+        join(&mut room, "bob").unwrap();
+        let (since, before) = (room.seat_of(&user("carla")).unwrap().since, room.revision);
+        assert!(room.hand_on());
+        let names: Vec<_> = room.seats().map(|seat| seat.username.as_str()).collect();
+        assert_eq!((room.owner.as_str(), names), ("carla", vec!["carla", "bob"]));
+        assert_eq!((room.seat_of(&user("carla")).unwrap().since, room.revision), (since, before + 1));
+        let left = RoomChange { kind: ChangeKind::Left, username: user("ana") };
+        assert_eq!(room.last_change, Some(left));
+        assert_eq!(join(&mut room, "dora"), Ok(Joined::Newly), "a guest's seat is free");
     }
 
     #[test]

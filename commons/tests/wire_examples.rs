@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use commons::limits;
+use commons::protocol::administration::AdminRequest;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::{
     Asked, ErrorCode, NotARequest, RequestId, Status, TrackerMessage, TrackerRequest,
@@ -59,12 +60,21 @@ variants!(request_name, REQUESTS: TrackerRequest {
     TrackerRequest::DeleteAccount { .. } => "DELETE_ACCOUNT",
     TrackerRequest::Ping => "PING",
     TrackerRequest::Pong => "PONG",
+    TrackerRequest::Admin(AdminRequest::Sessions(_)) => "SESSIONS",
+    TrackerRequest::Admin(AdminRequest::Kick { .. }) => "KICK",
+    TrackerRequest::Admin(AdminRequest::Ban(_)) => "BAN",
+    TrackerRequest::Admin(AdminRequest::Unban(_)) => "UNBAN",
+    TrackerRequest::Admin(AdminRequest::Bans(_)) => "BANS",
+    TrackerRequest::Admin(AdminRequest::Announce { .. }) => "ANNOUNCE",
+    TrackerRequest::Admin(AdminRequest::AdminDeleteRoom { .. }) => "ADMIN_DELETE_ROOM",
+    TrackerRequest::Admin(AdminRequest::RemoveUser { .. }) => "REMOVE_USER",
 });
 
 variants!(status_name, STATUSES: Status {
     Status::Ok(_) => "OK",
     Status::Error(_) => "ERROR",
     Status::RoomUpdate(_) => "ROOM_UPDATE",
+    Status::Announcement(_) => "ANNOUNCEMENT",
     Status::Ping => "PING",
     Status::Superseded => "SUPERSEDED",
     Status::ShuttingDown => "SHUTTING_DOWN",
@@ -94,6 +104,13 @@ variants!(code_name, CODES: ErrorCode {
     ErrorCode::RateLimited => "RATE_LIMITED",
     ErrorCode::Busy => "BUSY",
     ErrorCode::Storage => "STORAGE",
+    ErrorCode::NotAdmin => "NOT_ADMIN",
+    ErrorCode::Banned => "BANNED",
+    ErrorCode::NotBanned => "NOT_BANNED",
+    ErrorCode::Kicked => "KICKED",
+    ErrorCode::RegistrationClosed => "REGISTRATION_CLOSED",
+    ErrorCode::CodeRequired => "CODE_REQUIRED",
+    ErrorCode::WrongCode => "WRONG_CODE",
     ErrorCode::Unknown => "a code of a later version",
 });
 

@@ -2,8 +2,10 @@
 //! Each user has at most one session. A newer login replaces the older session.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::Username;
 use dashmap::DashMap;
@@ -12,6 +14,7 @@ use tokio::sync::watch;
 use crate::log_class::CONNECTION;
 use crate::login::ConnectionId;
 use crate::send_queue::{CloseReason, SendQueue};
+use crate::traffic::Traffic;
 
 /// An authenticated session, as other tasks see it. A clone is cheap.
 #[derive(Debug, Clone)]
@@ -22,6 +25,10 @@ pub(crate) struct ActiveConnection {
     pub(crate) username: Username,
     /// The addresses and channels that a liveness sweep uses.
     pub(crate) pinged: Pinged,
+    /// The time of the login.
+    pub(crate) since: DateTime<Utc>,
+    /// The traffic of the session.
+    pub(crate) traffic: Arc<Traffic>,
     outbox: SendQueue,
 }
 
@@ -42,6 +49,11 @@ impl ActiveConnection {
         self.outbox.push(frame);
     }
 
+    /// Whether the client understands announcements. Plaintext clients get none.
+    pub(crate) fn takes_announcements(&self) -> bool {
+        self.pinged.key.is_some() && self.pinged.pongs.is_some()
+    }
+
     /// Whether the client is an original Python peer.
     pub(crate) fn is_legacy(&self) -> bool {
         self.pinged.key.is_none() && self.pinged.pongs.is_none()
@@ -56,9 +68,15 @@ pub(crate) struct ActiveConnections {
 
 impl ActiveConnections {
     /// Adds a session. An older session of the same user is ended.
-    pub(crate) fn register(&self, username: &Username, pinged: Pinged, outbox: SendQueue) -> ConnectionId {
-        let id = ConnectionId::new();
-        let connection = ActiveConnection { id, username: username.clone(), pinged, outbox };
+    pub(crate) fn register(
+        &self,
+        username: &Username,
+        pinged: Pinged,
+        outbox: SendQueue,
+        traffic: Arc<Traffic>,
+    ) -> ConnectionId {
+        let (id, since) = (ConnectionId::new(), Utc::now());
+        let connection = ActiveConnection { id, username: username.clone(), pinged, since, traffic, outbox };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
             tracing::info!(class = CONNECTION, %username, "a newer login replaces the older session");
             older.outbox.end(CloseReason::Superseded);
@@ -76,6 +94,18 @@ impl ActiveConnections {
         if let Some(session) = self.by_user.get(username).filter(|session| session.pinged.key == Some(key)) {
             session.outbox.end(CloseReason::Revoked);
         }
+    }
+
+    /// Ends the session of a user. Returns its id.
+    pub(crate) fn end(&self, username: &Username, reason: CloseReason) -> Option<ConnectionId> {
+        let session = self.by_user.get(username)?;
+        session.outbox.end(reason);
+        Some(session.id)
+    }
+
+    /// The user of a session.
+    pub(crate) fn user(&self, id: ConnectionId) -> Option<Username> {
+        self.by_user.iter().find(|session| session.id == id).map(|session| session.username.clone())
     }
 
     /// Whether this is the current session of a user.
@@ -112,8 +142,8 @@ mod tests {
         let ana = Username::parse("ana").unwrap();
         let pinged = Pinged { observed: ([127, 0, 0, 1], 5000).into(), key: None, pongs: None };
         let (old, new) = (SendQueue::new().0, SendQueue::new().0);
-        let first = connections.register(&ana, pinged.clone(), old.clone());
-        let second = connections.register(&ana, pinged, new);
+        let first = connections.register(&ana, pinged.clone(), old.clone(), Arc::default());
+        let second = connections.register(&ana, pinged, new, Arc::default());
         assert_eq!(old.ended().await, CloseReason::Superseded);
         connections.unregister(&ana, first);
         assert_eq!(connections.connection(&ana).map(|c| c.id), Some(second));

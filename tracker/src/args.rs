@@ -13,6 +13,9 @@ use commons::settings::task::ConfigTask;
 use commons::version::VERSION;
 use tracker::config::Config;
 
+#[cfg(unix)]
+use crate::admin_task::AdminTask;
+
 /// The tracker of the chat: it knows users, rooms and presence, and never sees a message.
 #[derive(Parser)]
 #[command(name = "tracker", version = VERSION)]
@@ -68,6 +71,16 @@ pub(crate) enum Task {
     Config(ConfigTask),
     /// Make the running tracker of the data folder read its settings file again
     Reload,
+    /// List the users of the running tracker
+    #[cfg(unix)]
+    Users,
+    /// List the sessions of the running tracker
+    #[cfg(unix)]
+    Sessions,
+    /// Administer the running tracker of the data folder
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Admin(AdminTask),
     /// Write the manual pages and the shell completions
     Documents {
         /// The folder to write them to

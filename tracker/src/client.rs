@@ -2,6 +2,7 @@
 //! It holds the client's address, its user after the login, and the send queue.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use commons::keys::PublicKey;
 use commons::names::Username;
@@ -18,6 +19,7 @@ use crate::log_class::SECURITY;
 use crate::login::SignedIn;
 use crate::rate_limit::{LimitScope, RequestLimiter, TokenBucket, in_milliseconds};
 use crate::send_queue::SendQueue;
+use crate::traffic::Traffic;
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Client {
     pub(crate) key: Option<PublicKey>,
     /// The frames that wait to be written to the connection.
     pub(crate) outbox: SendQueue,
+    /// The traffic of the connection.
+    pub(crate) traffic: Arc<Traffic>,
     /// The login of the client. `None` before it has signed in.
     pub(crate) signed_in: Option<SignedIn>,
     /// The rate limiter of the client's requests.
@@ -55,6 +59,7 @@ impl Client {
             from,
             key,
             outbox,
+            traffic: Arc::default(),
             signed_in: None,
             rates: RequestLimiter::default(),
             legacy: false,
@@ -86,10 +91,10 @@ impl Client {
     ) {
         let user = self.signed_in.as_ref().map(|me| &me.username);
         let legacy = self.legacy.then(|| legacy_texts::refused(&refused, request, user));
-        let RequestError { code, msg, retry_after, .. } = refused;
+        let RequestError { code, msg, retry_after, until, .. } = refused;
         let retry_after_ms = retry_after.map(in_milliseconds);
         tracing::debug!(from = %self.from, ?code, "refused");
-        self.reply(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, id }));
+        self.reply(Status::Error(Refusal { msg: legacy.unwrap_or(msg), code, retry_after_ms, until, id }));
     }
 
     /// Counts a request against the client's rate limits. A frame that is no request counts too.
@@ -113,12 +118,16 @@ impl Client {
     /// client reached. `claimed` is the account of a login. The log never holds a name without an account, because it may be a mistyped password.
     pub(crate) fn note_refusal(&mut self, claimed: Option<&Username>, code: ErrorCode) {
         use ErrorCode::{
-            Busy, InvalidCredentials, PlaintextRefused, RateLimited, TooManyAttempts, TooManyRooms,
+            Banned, Busy, InvalidCredentials, NotAdmin, PlaintextRefused, RateLimited, TooManyAttempts,
+            TooManyRooms, WrongCode,
         };
-        self.wrong_passwords += u32::from(code == InvalidCredentials);
+        self.wrong_passwords += u32::from(matches!(code, InvalidCredentials | WrongCode));
         let text = match code {
             InvalidCredentials => "wrong password or key",
             PlaintextRefused => "plaintext is refused",
+            WrongCode => "wrong registration code",
+            Banned => "a banned user is refused",
+            NotAdmin => "a request needs an admin",
             TooManyAttempts | RateLimited | Busy | TooManyRooms => "a client reached a limit",
             _ => return,
         };

@@ -13,16 +13,19 @@ use commons::net::socket::host_and_port;
 use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
-    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, NEWCOMERS_PER_NETWORK, PREAUTH_MAX, SESSIONS_MAX,
-    SESSIONS_PER_NETWORK,
+    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, MOTD_MAX, NEWCOMERS_PER_NETWORK, PREAUTH_MAX,
+    SESSIONS_MAX, SESSIONS_PER_NETWORK,
 };
 use crate::size::Size;
 
 /// The settings that a running tracker takes over from a changed settings file. All others need a restart.
-pub const RELOADABLE: [&str; 11] = [
+pub const RELOADABLE: [&str; 14] = [
     "ping_interval",
     "ping_timeout",
     "seat_hold",
+    "registration",
+    "registration_code_file",
+    "motd",
     "plaintext",
     "max_sessions",
     "max_strangers",
@@ -53,6 +56,15 @@ pub struct Config {
     /// The time for which an offline guest keeps a seat
     #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
     pub seat_hold: Duration,
+    /// The people who may register: open, code, closed
+    #[arg(long, env = "TRACKER_REGISTRATION", value_name = "MODE", default_value = "open")]
+    pub registration: RegistrationMode,
+    /// The file with the registration codes, one a line, for --registration code
+    #[arg(long, env = "TRACKER_REGISTRATION_CODE_FILE", value_name = "FILE")]
+    pub registration_code_file: Option<PathBuf>,
+    /// A message for each user who signs in
+    #[arg(long, env = "TRACKER_MOTD", value_name = "TEXT", value_parser = message_of_the_day)]
+    pub motd: Option<String>,
     /// The clients that may use plaintext: never, loopback, always
     #[arg(long, env = "TRACKER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
@@ -112,6 +124,39 @@ pub struct LogConfig {
     /// The number of files that are kept of each log file
     #[arg(long = "log-files", env = "TRACKER_LOG_FILES", value_name = "N", default_value_t = LOG_FILES, value_parser = log_files)]
     pub files: usize,
+}
+
+/// The people who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistrationMode {
+    /// Everybody may register.
+    Open,
+    /// A registration code is demanded.
+    Code,
+    /// No new accounts are accepted.
+    Closed,
+}
+
+impl FromStr for RegistrationMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "open" => Ok(Self::Open),
+            "code" => Ok(Self::Code),
+            "closed" => Ok(Self::Closed),
+            _ => Err("use open, code or closed"),
+        }
+    }
+}
+
+/// Checks the message of the day: one line without control characters.
+fn message_of_the_day(text: &str) -> Result<String, String> {
+    match text {
+        text if text.len() > MOTD_MAX => Err(format!("must have at most {MOTD_MAX} bytes")),
+        text if text.contains(char::is_control) => Err("must be one line of text".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }
 
 /// The format of the log.

@@ -19,6 +19,7 @@ use tracker::backup::{Backup, BackupSource};
 use tracker::limits::{
     ACCEPT_PAUSE, BACKUP_PAUSE_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME,
 };
+use tracker::operator::{Operator, OperatorCommand, OperatorReply};
 
 use crate::reload::Reloader;
 
@@ -35,6 +36,9 @@ enum ControlRequest {
     Reload,
     /// Send a backup after the reply, until the end of the connection.
     Backup,
+    /// Administer the tracker.
+    #[serde(untagged)]
+    Operator(OperatorCommand),
 }
 
 /// The reply to a command.
@@ -45,6 +49,9 @@ enum ControlReply {
     Ok {
         /// The result for the operator.
         lines: Vec<String>,
+        /// The name after which a list continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
     },
     /// The command failed.
     Error {
@@ -74,7 +81,7 @@ impl ControlSocket {
     }
 
     /// Serves commands for ever.
-    pub(crate) async fn serve(self, reloader: Arc<Reloader>, backups: BackupSource) {
+    pub(crate) async fn serve(self, reloader: Arc<Reloader>, operator: Operator, backups: BackupSource) {
         let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -85,9 +92,9 @@ impl ControlSocket {
             if !is_permitted(&stream) {
                 continue;
             }
-            let (reloader, backups) = (reloader.clone(), backups.clone());
+            let (reloader, operator, backups) = (reloader.clone(), operator.clone(), backups.clone());
             tokio::spawn(async move {
-                let answered = timeout(CONTROL_TIME, answer(stream, &reloader, &backups)).await;
+                let answered = timeout(CONTROL_TIME, answer(stream, &reloader, &operator, &backups)).await;
                 if let Ok(Ok(Some((stream, backup)))) = answered {
                     send_backup(stream, backup).await;
                 }
@@ -118,26 +125,35 @@ fn is_permitted(stream: &UnixStream) -> bool {
 async fn answer(
     stream: UnixStream,
     reloader: &Reloader,
+    operator: &Operator,
     backups: &BackupSource,
 ) -> io::Result<Option<(UnixStream, Backup)>> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     (&mut stream).take(CONTROL_LINE_MAX).read_line(&mut line).await?;
     let (answered, backup) = match serde_json::from_str(&line) {
-        Ok(ControlRequest::Reload) => (reloader.reload(), None),
+        Ok(ControlRequest::Reload) => (reloader.reload().map(finished), None),
         Ok(ControlRequest::Backup) => match backups.take().await {
-            Ok(backup) => (Ok(Vec::new()), Some(backup)),
+            Ok(backup) => (Ok(OperatorReply::default()), Some(backup)),
             Err(error) => (Err(vec![error.to_string()]), None),
         },
+        Ok(ControlRequest::Operator(command)) => {
+            (operator.perform(command).await.map_err(|error| vec![error]), None)
+        }
         Err(_) => (Err(vec!["this tracker does not know the command".to_owned()]), None),
     };
     let reply = match answered {
-        Ok(lines) => ControlReply::Ok { lines },
+        Ok(OperatorReply { lines, next }) => ControlReply::Ok { lines, next },
         Err(lines) => ControlReply::Error { lines },
     };
     let reply = serde_json::to_string(&reply).map_err(io::Error::other)?;
     stream.get_mut().write_all(format!("{reply}\n").as_bytes()).await?;
     Ok(backup.map(|backup| (stream.into_inner(), backup)))
+}
+
+/// The reply to a command that lists nothing.
+fn finished(lines: Vec<String>) -> OperatorReply {
+    OperatorReply { lines, next: None }
 }
 
 /// Sends a backup from a thread of its own, which a stop of the tracker does not wait for.
@@ -165,9 +181,22 @@ fn write_backup(stream: UnixStream, backup: &Backup) -> io::Result<()> {
 
 /// Makes the running tracker of a data folder read its settings again. Returns the lines for the operator.
 pub(crate) async fn reload(data: &Path) -> Result<Vec<String>, Box<dyn Error>> {
-    let asked = timeout(CONTROL_TIME, ask(&path(data), &ControlRequest::Reload)).await;
+    send(data, ControlRequest::Reload).await.map(|(lines, _)| lines)
+}
+
+/// Sends a command of the operator to the running tracker of a data folder. Returns the lines for the operator, and the
+/// name after which a list continues.
+pub(crate) async fn operate(
+    data: &Path,
+    command: OperatorCommand,
+) -> Result<(Vec<String>, Option<String>), Box<dyn Error>> {
+    send(data, ControlRequest::Operator(command)).await
+}
+
+async fn send(data: &Path, request: ControlRequest) -> Result<(Vec<String>, Option<String>), Box<dyn Error>> {
+    let asked = timeout(CONTROL_TIME, ask(&path(data), &request)).await;
     match asked.map_err(|_| NO_ANSWER)?? {
-        ControlReply::Ok { lines } => Ok(lines),
+        ControlReply::Ok { lines, next } => Ok((lines, next)),
         ControlReply::Error { lines } => Err(lines.join("\ntracker: ").into()),
     }
 }

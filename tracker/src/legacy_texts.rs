@@ -79,6 +79,13 @@ pub(crate) fn refused(
         }
         (ErrorCode::FrameTooLarge, _) => "Mensagem longa demais.".to_owned(),
         (ErrorCode::KeyNotFound, _) => "Você não tem essa chave.".to_owned(),
+        (ErrorCode::Banned, _) => "Você foi banido deste tracker.".to_owned(),
+        (ErrorCode::Kicked, _) => "Um administrador encerrou esta sessão.".to_owned(),
+        (ErrorCode::RegistrationClosed, _) => "Este tracker não aceita novos usuários.".to_owned(),
+        (ErrorCode::CodeRequired | ErrorCode::WrongCode, _) => {
+            "Este tracker exige um código de registro.".to_owned()
+        }
+        (ErrorCode::NotAdmin, _) => "Só um administrador pode fazer isso.".to_owned(),
         (_, _) => "Mensagem inválida.".to_owned(),
     }
 }
@@ -121,6 +128,7 @@ mod tests {
             password: None,
             address: None,
             port: 1,
+            code: None,
         });
         let text = refusal_text(&capitals, Some(&request), None);
         assert!(text.ends_with(", como em ana."), "{text}");

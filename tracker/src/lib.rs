@@ -15,7 +15,9 @@
 //! - `active_connections`, `login`: the authenticated sessions; a login and its id.
 //! - `metrics`, `timing`, `load`: the figures of a running tracker.
 //! - `status`: the status page, the metrics and the health checks, on an address of their own.
+//! - `traffic`: the bytes and requests of one session.
 //! - `admission`: decides which connections are accepted.
+//! - `policy`: which people may register, and the message of the day. [`operator`]: the commands of the operator.
 //! - `passwords`, `password_queue`: password hashing; the order of the waiting hashes.
 //! - [`password_reset`]: the password reset by the operator.
 //! - `login_throttle`: decides when the next password for an account may be checked.
@@ -40,9 +42,11 @@ mod login;
 mod login_throttle;
 pub mod logs;
 mod metrics;
+pub mod operator;
 mod password_queue;
 pub mod password_reset;
 mod passwords;
+pub mod policy;
 mod push;
 mod rate_limit;
 pub mod recovery;
@@ -54,3 +58,4 @@ mod session;
 pub mod size;
 mod status;
 mod timing;
+mod traffic;

@@ -107,6 +107,22 @@ pub(crate) const SEATS_PER_USER: usize = 16;
 /// The maximum number of rooms: about 100 MB of memory.
 pub(crate) const ROOMS_MAX: usize = 100_000;
 
+/// The maximum number of bans: about 5 MB of memory. More than people make by hand.
+pub(crate) const BANS_MAX: usize = 10_000;
+
+/// The longest time of a ban in seconds: a hundred years. A longer one has no end.
+pub(crate) const BAN_SECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60;
+
+/// The maximum number of registration codes in a file. Each attempt is compared with all of them.
+pub(crate) const REGISTRATION_CODES_MAX: usize = 1000;
+
+/// The maximum size of the file of registration codes in bytes.
+pub(crate) const REGISTRATION_CODES_BYTES: u64 = 64 * 1024;
+
+/// The longest message of the day in bytes: a few rows of a terminal. With a full set of rooms, a LOGIN reply still fits in
+/// one frame.
+pub(crate) const MOTD_MAX: usize = 1024;
+
 /// The maximum number of entries on a page of a list.
 pub(crate) const PAGE_ENTRIES: usize = 1_000;
 

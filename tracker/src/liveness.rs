@@ -90,6 +90,9 @@ impl PingSweep {
         }
         let (presence, hold) = (self.service.presence.clone(), seat_hold);
         self.service.rooms.free_overdue(move |username| presence.offline_for(username, hold)).await;
+        if let Err(error) = self.service.admin.remove_ended_bans(Utc::now()).await {
+            tracing::warn!(%error, "bans that have ended could not be removed");
+        }
         self.service.metrics.sweeps.note(begin.elapsed());
     }
 }

@@ -1,9 +1,13 @@
 //! The tracker program.
 //! It reads its settings from flags, the environment and a file, writes one line to stdout when it is ready, and everything else to stderr.
 
+#[cfg(unix)]
+mod admin_task;
 mod args;
 #[cfg(unix)]
 mod control;
+#[cfg(unix)]
+mod operator_task;
 mod password_input;
 mod reload;
 #[cfg(unix)]
@@ -29,6 +33,7 @@ use tracker::backup::{self, Backup, restore};
 use tracker::config::{Config, LogConfig};
 use tracker::folder_check;
 use tracker::logs::start::Logs;
+use tracker::operator::Operator;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
@@ -82,6 +87,12 @@ async fn perform(loaded: Loaded, arguments: Vec<OsString>) -> Result<(), Box<dyn
         }
         Task::Reload => reload(&config.data).await,
         Task::Documents { folder } => Ok(program_documents::write(Args::command(), &folder)?),
+        #[cfg(unix)]
+        Task::Users => operator_task::users(&config.data).await,
+        #[cfg(unix)]
+        Task::Sessions => operator_task::sessions(&config.data).await,
+        #[cfg(unix)]
+        Task::Admin(task) => operator_task::administer(&config.data, task).await,
     }
 }
 
@@ -100,7 +111,7 @@ async fn run(
     let server = bind(config).await?;
     let reloader = Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control()));
     #[cfg(unix)]
-    let mut tasks = listen_to_operator(hangup, &data, &reloader, server.backups());
+    let mut tasks = listen_to_operator(hangup, &data, &reloader, server.operator(), server.backups());
     let address = server.local_addr();
     let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
     let data = data.canonicalize().unwrap_or(data);
@@ -139,6 +150,7 @@ fn listen_to_operator(
     mut hangup: tokio::signal::unix::Signal,
     data: &Path,
     reloader: &Arc<Reloader>,
+    operator: Operator,
     backups: backup::BackupSource,
 ) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
@@ -150,7 +162,7 @@ fn listen_to_operator(
         }
     });
     match control::ControlSocket::bind(data) {
-        Ok(socket) => drop(tasks.spawn(socket.serve(reloader.clone(), backups))),
+        Ok(socket) => drop(tasks.spawn(socket.serve(reloader.clone(), operator, backups))),
         Err(error) => {
             tracing::warn!(%error, "there is no control socket: use SIGHUP instead of `tracker reload`")
         }

@@ -61,6 +61,7 @@ impl PasswordReset {
     /// Removes the keys first. If the program stops in between, the old password is still valid and the reset can be
     /// repeated.
     async fn replace(&self, hash: String) -> Result<(), StorageError> {
+        self.repositories.admins().forget_keys(&self.username, |_| true).await?;
         self.repositories.peers().unbind_all(&self.username).await?;
         self.repositories.users().replace(&self.username, None, hash).await.map(drop)
     }

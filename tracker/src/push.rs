@@ -41,12 +41,13 @@ pub(crate) struct Push {
 impl Notice {
     /// The notices of a change: usually one. A room that was deleted and created again while the watcher lagged has
     /// two.
-    pub(crate) fn of(change: &Changed<Room>) -> Vec<Self> {
+    /// `deleter` is the admin who deleted a room of another user.
+    pub(crate) fn of(change: &Changed<Room>, deleter: Option<&Username>) -> Vec<Self> {
         let Changed { before, after, .. } = change;
         let same = |room: &&Arc<Room>| after.as_ref().is_some_and(|after| after.id == room.id);
         let deleted = before.as_ref().filter(|before| !same(before)).map(|room| {
-            // Nobody but the owner deletes a room.
-            let change = RoomChange { kind: ChangeKind::Deleted, username: room.owner.clone() };
+            let username = deleter.unwrap_or(&room.owner).clone();
+            let change = RoomChange { kind: ChangeKind::Deleted, username };
             Self::new(room, change, BTreeSet::new())
         });
         let changed = after.as_ref().and_then(|room| {
@@ -130,7 +131,7 @@ mod tests {
             let users = notice.recipients(exists);
             known.into_iter().filter(|name| users.contains(&user(name))).collect()
         };
-        Notice::of(change).iter().map(|notice| (notice.change.kind, names(notice))).collect()
+        Notice::of(change, None).iter().map(|notice| (notice.change.kind, names(notice))).collect()
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use commons::protocol::administration::AdminRequest;
 use commons::protocol::with_tracker::TrackerRequest;
 use tokio::time::Instant;
 
@@ -120,8 +121,12 @@ impl RequestLimiter {
 }
 
 fn changes_something(request: &TrackerRequest) -> bool {
-    use TrackerRequest::{ChangePassword, DeleteAccount, EndorseKey, RevokeKey};
+    use AdminRequest::{Bans, Sessions};
+    use TrackerRequest::{Admin, ChangePassword, DeleteAccount, EndorseKey, RevokeKey};
     use TrackerRequest::{CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
+    if let Admin(request) = request {
+        return !matches!(request, Sessions(_) | Bans(_));
+    }
     matches!(
         request,
         CreateRoom { .. }

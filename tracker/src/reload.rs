@@ -9,6 +9,7 @@ use commons::settings::load::LoadError;
 use tokio::sync::watch;
 use tracker::config::{Config, RELOADABLE};
 use tracker::logs::start::LogControl;
+use tracker::policy::Policy;
 
 use crate::args::{Loaded, load};
 
@@ -53,6 +54,7 @@ impl Reloader {
         if args.settings_file.is_none() {
             return Ok(vec!["there is no settings file to read again".to_owned()]);
         }
+        Policy::check(&args.config).map_err(|error| vec![error.to_string()])?;
         self.logs.set(&args.config.logs).map_err(|error| vec![error.to_string()])?;
         self.settings.send_replace(args.config);
         let mut lines = Vec::new();

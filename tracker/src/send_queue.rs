@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,12 @@ pub(crate) enum CloseReason {
     Superseded,
     /// The key of the session was revoked.
     Revoked,
+    /// An admin ended the session.
+    Kicked,
+    /// The user or the address is banned until this time, or for good.
+    Banned(Option<DateTime<Utc>>),
+    /// An admin deleted the account.
+    Removed,
     /// The tracker is shutting down.
     ShuttingDown,
 }

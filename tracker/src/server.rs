@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{io, panic};
 
+use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::net::socket::{Listener, Socket};
 use commons::net::tls::{Identity, Purpose};
@@ -18,10 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Admitted};
 use crate::backup::BackupSource;
 use crate::config::Config;
+use crate::handlers::outcome::RequestError;
 use crate::limits::{ACCEPT_PAUSE, REFUSALS_MAX, STOP_TIME};
 use crate::liveness::PingSweep;
 use crate::log_class::CONNECTION;
+use crate::operator::Operator;
 use crate::passwords::Passwords;
+use crate::policy::{Policy, PolicyError};
 use crate::rate_limit::LimitScope;
 use crate::repositories::Repositories;
 use crate::repositories::data_files::DataFiles;
@@ -57,6 +61,9 @@ pub enum StartError {
     /// The tracker's key cannot be used for TLS.
     #[error("the tracker's key cannot be used: {0}")]
     Key(io::Error),
+    /// The settings for registration cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Passwords cannot be hashed at the configured cost.
     #[error("passwords cannot be hashed at this cost")]
     PasswordCost,
@@ -143,6 +150,8 @@ impl TrackerServer {
         };
         let watched = LimitScope { loopback: config.limit_loopback };
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
+        let policy = Policy::read(&config)?;
+        service.users.set_policy(Policy { first_user_is_admin: local_addr.ip().is_loopback(), ..policy });
         let admission = Admission::new(config.connections, watched);
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
         let accept_config =
@@ -178,6 +187,12 @@ impl TrackerServer {
     #[must_use]
     pub fn fingerprint(&self) -> PublicKey {
         self.accept_config.identity.key()
+    }
+
+    /// The commands of the operator.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::new(self.service.clone())
     }
 
     /// The settings of this tracker. A running tracker takes over changes of those in [`RELOADABLE`].
@@ -234,10 +249,18 @@ impl TrackerServer {
     fn take_over(&mut self, config: &Config) {
         self.admission.set_limits(config.connections);
         self.accept_config.plaintext = config.plaintext;
+        let first_user_is_admin = self.local_addr.ip().is_loopback();
+        match Policy::read(config) {
+            Ok(policy) => self.service.users.set_policy(Policy { first_user_is_admin, ..policy }),
+            Err(error) => tracing::error!(%error, "the settings for registration stay as they are"),
+        }
     }
 
     /// Starts a session task for a connection, or tells the client that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+        if let Err(banned) = self.service.admin.check_address(from.ip(), Utc::now()) {
+            return self.refuse(socket, banned, tasks);
+        }
         match self.admission.admit(from) {
             Ok(Admitted { session: slot, preauth }) => {
                 tracing::info!(class = CONNECTION, %from, "new connection");
@@ -248,15 +271,18 @@ impl TrackerServer {
                     drop(slot);
                 });
             }
-            Err(full) => {
-                self.service.metrics.refused();
-                if let Ok(refusal) = self.refusals.clone().try_acquire_owned() {
-                    tasks.spawn(async move {
-                        session::turn_away_busy(socket, full).await;
-                        drop(refusal);
-                    });
-                }
-            }
+            Err(full) => self.refuse(socket, session::no_room(full), tasks),
+        }
+    }
+
+    /// Tells a client why its connection is refused, unless too many clients are told at this moment.
+    fn refuse(&self, socket: Socket, refused: RequestError, tasks: &mut JoinSet<()>) {
+        self.service.metrics.refused();
+        if let Ok(refusal) = self.refusals.clone().try_acquire_owned() {
+            tasks.spawn(async move {
+                session::turn_away(socket, refused).await;
+                drop(refusal);
+            });
         }
     }
 }

@@ -9,13 +9,17 @@
 //! moment, and bob's task has the lock first. It pushes both changes to ana, each with the state after both, and then
 //! queues bob's reply. Carla's task finds no more changes and queues its reply.
 
+mod accounts;
+mod administration;
+mod pushing;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use commons::keys::PublicKey;
+use chrono::Utc;
 use commons::names::Username;
 use commons::protocol::with_tracker::{
-    Asked, ErrorCode, NotARequest, Pong, Reply, RequestId, Secret, Status, TrackerMessage, TrackerRequest,
+    Asked, ErrorCode, NotARequest, Pong, Reply, RequestId, Status, TrackerMessage, TrackerRequest,
 };
 use commons::room::Room;
 use commons::snapshot::ChangeKind;
@@ -26,6 +30,7 @@ use tokio::time::Instant;
 use crate::active_connections::{ActiveConnection, ActiveConnections, Pinged};
 use crate::client::{Client, not_an_object};
 use crate::handlers::account::AccountCommandHandler;
+use crate::handlers::admin::AdminCommandHandler;
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::peer::PeerCommandHandler;
@@ -37,20 +42,22 @@ use crate::log_class::{CONNECTION, SECURITY};
 use crate::login::{ConnectionId, SignedIn};
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
-use crate::push::{Notice, Push};
 use crate::rate_limit::LimitScope;
 use crate::repositories::peer::PeerRepository;
-use crate::repositories::watch::{Changed, Watch};
+use crate::repositories::watch::Watch;
 use crate::repositories::{Repositories, StoreFigures};
 
 /// The state that all sessions share.
 #[derive(Debug)]
 pub(crate) struct TrackerService {
-    users: UserCommandHandler,
+    /// The handler of registrations and logins.
+    pub(crate) users: UserCommandHandler,
     /// The handler of requests about rooms.
     pub(crate) rooms: RoomCommandHandler,
     peers: PeerCommandHandler,
     accounts: AccountCommandHandler,
+    /// The handler of requests of admins.
+    pub(crate) admin: AdminCommandHandler,
     /// The presence of all users.
     pub(crate) presence: PeerRepository,
     connections: ActiveConnections,
@@ -77,10 +84,13 @@ impl TrackerService {
     /// Creates the service on these repositories. No user is signed in.
     pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: LimitScope) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
+        let (admins, bans) = (repositories.admins(), repositories.bans());
         let authenticator = Arc::new(Authenticator::new(users.clone(), passwords, watched));
+        let of_admins = authenticator.clone();
         Self {
-            users: UserCommandHandler::new(users.clone(), peers.clone(), authenticator.clone()),
-            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), authenticator.clone()),
+            users: UserCommandHandler::new(users.clone(), peers.clone(), admins.clone(), of_admins.clone()),
+            accounts: AccountCommandHandler::new(users.clone(), peers.clone(), admins.clone(), of_admins),
+            admin: AdminCommandHandler::new(users.clone(), peers.clone(), admins, bans),
             metrics: Metrics::default(),
             store: repositories.figures(),
             authenticator,
@@ -150,9 +160,16 @@ impl TrackerService {
         let legacy = client.legacy.then(|| legacy_texts::done(&request, ""));
         match request {
             TrackerRequest::Register(credentials) => {
+                self.admin.check_new_account(&credentials.username, from.key, from.ip, Utc::now())?;
                 let admitted = self.users.register(credentials, from).await?;
                 tracing::info!(class = SECURITY, username = %admitted.username, from = %client.from, "registered");
-                let msg = legacy.unwrap_or_else(|| "welcome, your account is made".to_owned());
+                let is_admin = self.users.policy().first_user_is_admin
+                    && self.admin.add_first(&admitted.username, client.key, Utc::now()).await?;
+                let mut msg = legacy.unwrap_or_else(|| "welcome, your account is made".to_owned());
+                if is_admin {
+                    tracing::info!(class = SECURITY, username = %admitted.username, "the first user becomes an admin");
+                    msg.push_str(". You are the first user, so you are the tracker's admin");
+                }
                 let reply = Reply { msg, id, ..Reply::default() };
                 self.sign_in(client, admitted, reply, false).await?;
             }
@@ -218,7 +235,13 @@ impl TrackerService {
             TrackerRequest::ChangePassword { password, new_password } => {
                 self.accounts.change_password(&me.username, client.origin(), password, &new_password).await?
             }
-            TrackerRequest::DeleteAccount { password } => self.delete_account(client, me, password).await?,
+            TrackerRequest::DeleteAccount { password, rooms } => {
+                self.delete_account(client, me, password, rooms).await?
+            }
+            TrackerRequest::Admin(request) => {
+                let actor = self.admin_of(client, me)?;
+                self.administer(&actor, request).await?
+            }
             TrackerRequest::Ping => Outcome::showing("", ReplyBody::Pong),
             TrackerRequest::Logout => {
                 self.sign_off(me).await;
@@ -247,6 +270,14 @@ impl TrackerService {
                 Reply { keys: Some(self.accounts.keys(&username, own)), ..reply }
             }
             ReplyBody::Peer(username) => Reply { peer: Some(Box::new(self.peers.show(&username))), ..reply },
+            ReplyBody::Sessions(page) => {
+                let (sessions, more) = self.list_sessions(&page)?;
+                Reply { sessions: Some(sessions), more, ..reply }
+            }
+            ReplyBody::Bans(page) => {
+                let (bans, more) = self.admin.bans(&page, Utc::now())?;
+                Reply { bans: Some(bans), more, ..reply }
+            }
             ReplyBody::Rooms(page) => {
                 let (rooms, more) = self.rooms.list(&page, with_id, legacy)?;
                 Reply { rooms: Some(rooms), more, ..reply }
@@ -257,31 +288,6 @@ impl TrackerService {
             }
         };
         Ok(TrackerMessage::Status(Box::new(Status::Ok(reply))))
-    }
-
-    /// Pushes the changes of rooms for as long as the tracker runs, whichever process makes them.
-    pub(crate) async fn push_changes(self: Arc<Self>) {
-        let mut wake = self.turn().wake();
-        // A change may have come before the signal existed.
-        drop(self.turn());
-        while wake.woken().await {
-            drop(self.turn());
-        }
-    }
-
-    /// Pushes a change of a room to the members that it concerns, except to the session that asked for it. Every push
-    /// of a change passes through it.
-    fn push(&self, change: &Changed<Room>) {
-        for notice in Notice::of(change) {
-            let room = self.rooms.snapshot(&notice.room, false).ok().filter(|room| room.id == notice.room_id);
-            let users = notice.recipients(room.is_some());
-            let Some(push) = Push::of(&notice, room) else { continue };
-            tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
-            let sessions = users.into_iter().filter_map(|username| self.connections.connection(username));
-            for session in sessions.filter(|session| change.by != Some(session.id)) {
-                session.push(push.frame(session.is_legacy()));
-            }
-        }
     }
 
     /// Signs a user in: this session replaces any older session of the user. The reply is the first frame that it gets.
@@ -298,61 +304,22 @@ impl TrackerService {
         let connection = {
             let _turn = self.turn();
             self.accounts.still_admits(&username, client.key)?;
+            self.admin.check_ban(&username, client.key, client.from.ip(), Utc::now())?;
             let outbox = client.outbox.clone();
             let pinged = Pinged { observed, key: client.key, pongs: pongs.clone() };
-            let connection = self.connections.register(&username, pinged, outbox);
+            let connection = self.connections.register(&username, pinged, outbox, client.traffic.clone());
             self.presence.connect(&username, connection, address, port);
             self.rooms.views.sign_in(&username, client.legacy);
             let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
-            client.reply(Status::Ok(Reply { rooms, ..reply }));
+            let motd = self.users.policy().motd.filter(|_| pongs.is_some());
+            let admin = self.admin.is_admin(&username, client.key, Utc::now());
+            client.reply(Status::Ok(Reply { rooms, motd, admin, ..reply }));
             connection
         };
         tracing::info!(class = CONNECTION, %username, from = %client.from, "signed in");
         client.signed_in = Some(SignedIn { username: username.clone(), connection, pongs });
         self.presence_changed(&username, ChangeKind::Online, Some(connection)).await;
         Ok(())
-    }
-
-    /// Revokes a key of a user. A session that has proven the key is ended, and the members of the user's rooms get the
-    /// remaining keys.
-    async fn revoke(&self, client: &Client, me: &SignedIn, key: PublicKey) -> Result<Outcome, RequestError> {
-        let outcome = self.accounts.revoke(&me.username, client.key, key).await?;
-        let turn = self.turn();
-        self.connections.revoke(&me.username, key);
-        drop(turn);
-        self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
-        Ok(outcome)
-    }
-
-    /// Deletes an account: first the rooms, then the session, then the user's records. If the tracker stops in between,
-    /// the user can sign in and repeat the request.
-    async fn delete_account(
-        &self,
-        client: &Client,
-        me: &SignedIn,
-        password: Option<Secret>,
-    ) -> Result<Outcome, RequestError> {
-        self.accounts.prove(&me.username, client.origin(), password).await?;
-        self.accounts.begin_deletion(me).await?;
-        if let Err(failed) = self.remove_account(me).await {
-            self.accounts.end_deletion(&me.username).await?;
-            return Err(failed);
-        }
-        tracing::info!(class = SECURITY, username = %me.username, "account deleted");
-        Ok(Outcome::text("your account is deleted"))
-    }
-
-    async fn remove_account(&self, me: &SignedIn) -> Result<(), RequestError> {
-        // The login takes the same lock, so it is either seen here or finds the account marked.
-        let turn = self.turn();
-        let is_current = self.connections.is_current(&me.username, me.connection);
-        drop(turn);
-        if !is_current {
-            return Err(RequestError::new(ErrorCode::Forbidden, "a newer login replaced this session"));
-        }
-        self.rooms.leave_all(me).await?;
-        self.sign_off(me).await;
-        Ok(self.accounts.remove(&me.username).await?)
     }
 
     /// Ends a login. Its user goes offline, unless a newer login has replaced it.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use chrono::Utc;
 use commons::limits::{FRAME_MAX, FRAME_MAX_BEFORE_LOGIN, LEGACY_PACE};
 use commons::net::connection::Connection;
 use commons::net::frame::{Frame, FrameError};
@@ -181,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn request(&mut self, frame: &Frame) -> Result<(), SessionEnd> {
         let object = frame.parse_owned::<Map<String, Value>>().ok();
+        self.client.traffic.received(frame.as_bytes().len());
         let next = self.service.handle(&mut self.client, object).await;
         self.connection.set_pause(self.client.legacy.then_some(LEGACY_PACE));
         if self.client.signed_in.is_some() && self.preauth.take().is_some() {
@@ -203,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // This wait is short, and the end of the session does not cut it. Frames that still wait are written then.
         self.connection.due().await;
         self.answered = frame.answers;
+        self.client.traffic.sent(frame.bytes.len());
         tokio::select! {
             biased;
             sent = self.connection.send_encoded(frame.bytes.clone()) => sent.map_err(|_| SessionEnd::Broken),
@@ -220,6 +223,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let is_flushed = match over {
             SessionEnd::Complete | SessionEnd::Ended(CloseReason::Revoked) => self.flush_queue().await,
+            SessionEnd::Ended(CloseReason::Kicked) => {
+                self.send_refusal(RequestError::new(ErrorCode::Kicked, "an admin ended your session")).await
+            }
+            SessionEnd::Ended(CloseReason::Removed) => {
+                self.send_refusal(RequestError::new(ErrorCode::Kicked, "an admin deleted your account")).await
+            }
+            SessionEnd::Ended(CloseReason::Banned(until)) => {
+                self.send_refusal(RequestError::banned(until, Utc::now())).await
+            }
             SessionEnd::Ended(CloseReason::Superseded) => self.send_close_reason(&Status::Superseded).await,
             SessionEnd::Ended(CloseReason::ShuttingDown) => {
                 self.send_close_reason(&Status::ShuttingDown).await
@@ -246,6 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         true
     }
 
+    /// Writes the waiting frames, and then the reason why the session ends.
+    async fn send_refusal(&mut self, refused: RequestError) -> bool {
+        self.service.metrics.refusal(refused.code);
+        self.client.refuse(None, refused, None);
+        timeout(FAREWELL_TIME, self.flush_queue()).await.unwrap_or(false)
+    }
+
     async fn send_close_reason(&mut self, why: &Status) -> bool {
         let understands = self.client.signed_in.as_ref().is_some_and(|me| me.pongs.is_some());
         let last =
@@ -267,16 +286,22 @@ fn not_an_object() -> RequestError {
     RequestError::new(code, msg)
 }
 
-/// Tells a client that there is no room for its connection. The reply is plaintext even if the client starts TLS,
-/// because a handshake costs the work that must be saved. Such a client treats the reply as unproven.
-pub(crate) async fn turn_away_busy(socket: Socket, rejected: Rejected) {
+/// The error for a connection that finds no room.
+pub(crate) fn no_room(rejected: Rejected) -> RequestError {
+    let busy = RequestError::new(ErrorCode::Busy, rejected.to_string());
+    RequestError { retry_after: rejected.retry_after(), ..busy }
+}
+
+/// Tells a client why its connection is refused. The reply is plaintext even if the client starts TLS, because a
+/// handshake costs the work that must be saved. Such a client treats the reply as unproven.
+pub(crate) async fn turn_away(socket: Socket, refused: RequestError) {
     // A connection that is closed while its first bytes arrive is reset, and the reply is lost. So the tracker waits
     // for them.
     let _ = timeout(FAREWELL_TIME, socket.opening()).await;
-    let retry_after_ms = rejected.retry_after().map(in_milliseconds);
-    let busy = Refusal { msg: rejected.to_string(), code: ErrorCode::Busy, retry_after_ms, id: None };
+    let RequestError { code, msg, retry_after, until, .. } = refused;
+    let refusal = Refusal { msg, code, retry_after_ms: retry_after.map(in_milliseconds), until, id: None };
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
-    if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(busy))).await {
+    if let Ok(Ok(())) = timeout(FAREWELL_TIME, connection.send(&Status::Error(refusal))).await {
         connection.close().await;
     }
 }

@@ -268,13 +268,15 @@ async fn a_deleted_account_leaves_nothing_behind() {
     let deleted = ask(&mut ana, delete(None)).await;
     assert_eq!(deleted["status"], "OK", "{deleted}");
     assert!(ana.recv_within(common::PATIENCE).await.unwrap().is_none(), "the session is over");
-    assert_eq!(bob.expect_push("deleted", "ana").await, Value::Null);
+    // The room that bob was in is his, and the one that nobody was in is deleted.
+    let sala = bob.expect_push("left", "ana").await;
+    assert_eq!((&sala["owner"], common::members(&sala)), (&json!("bob"), vec!["bob"]));
     assert_eq!(common::members(&bob.expect_push("left", "ana").await), ["bob"]);
     let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
     let (mut bob, _) = tracker.back("bob").await;
     assert_eq!(bob.refused(json!({"cmd": "GET_PEER", "peer": "ana"})).await, "PEER_NOT_FOUND");
     let rooms = bob.ok(json!({"cmd": "LIST_ROOMS"})).await["rooms"].take();
-    assert_eq!(rooms.as_object().unwrap().keys().collect::<Vec<_>>(), ["quarto"]);
+    assert_eq!(rooms.as_object().unwrap().keys().collect::<Vec<_>>(), ["quarto", "sala"]);
     for request in [by_key("ana"), sign_in("LOGIN", "ana", 5000)] {
         let (_, reply) = device.ask(tracker.address, request).await;
         assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");

@@ -7,7 +7,9 @@ mod common;
 
 use common::{PASSWORD, TestTracker, WRONG, members, room};
 use commons::keys::{PublicKey, Signature};
-use commons::protocol::with_tracker::{Credentials, Page, Secret, TrackerRequest};
+use commons::protocol::administration::{AdminRequest, BanTarget, NewBan};
+use commons::protocol::page::Page;
+use commons::protocol::with_tracker::{Credentials, RoomsFate, Secret, TrackerRequest};
 use serde_json::{Value, json};
 
 /// The kind of client that sends a request. Ana owns the room `sala`, and bob is a guest in it.
@@ -43,6 +45,17 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
         TrackerRequest::RevokeKey { .. } | TrackerRequest::EndorseKey { .. } => {
             ["NOT_LOGGED_IN", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "closed"]
         }
+        // No session here acts as an admin: see `tracker/tests/administration.rs`.
+        TrackerRequest::Admin(
+            AdminRequest::Sessions(_)
+            | AdminRequest::Bans(_)
+            | AdminRequest::Announce { .. }
+            | AdminRequest::Kick { .. }
+            | AdminRequest::Ban(_)
+            | AdminRequest::Unban(_)
+            | AdminRequest::AdminDeleteRoom { .. }
+            | AdminRequest::RemoveUser { .. },
+        ) => ["NOT_LOGGED_IN", "NOT_ADMIN", "NOT_ADMIN", "NOT_ADMIN", "closed"],
         TrackerRequest::Ping => ["NOT_LOGGED_IN", "PONG", "PONG", "PONG", "closed"],
         TrackerRequest::Pong => ["silence", "silence", "silence", "silence", "closed"],
     }
@@ -71,11 +84,29 @@ fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
             new_password: Secret(WRONG.to_owned()),
         },
         TrackerRequest::ChangePassword { .. } => {
-            TrackerRequest::DeleteAccount { password: Some(Secret(PASSWORD.to_owned())) }
+            let password = Some(Secret(PASSWORD.to_owned()));
+            TrackerRequest::DeleteAccount { password, rooms: RoomsFate::HandOn }
         }
         TrackerRequest::DeleteAccount { .. } => TrackerRequest::Ping,
         TrackerRequest::Ping => TrackerRequest::Pong,
-        TrackerRequest::Pong => return None,
+        TrackerRequest::Pong => TrackerRequest::Admin(AdminRequest::Sessions(Page::default())),
+        TrackerRequest::Admin(request) => return after_admin(request).map(TrackerRequest::Admin),
+    })
+}
+
+/// The command of admins after this one.
+fn after_admin(request: &AdminRequest) -> Option<AdminRequest> {
+    let bob = || "bob".to_owned();
+    let target = || BanTarget { user: Some(bob()), address: None };
+    Some(match request {
+        AdminRequest::Sessions(_) => AdminRequest::Bans(Page::default()),
+        AdminRequest::Bans(_) => AdminRequest::Announce { text: "noon".to_owned() },
+        AdminRequest::Announce { .. } => AdminRequest::Kick { user: bob() },
+        AdminRequest::Kick { .. } => AdminRequest::Ban(NewBan { target: target(), seconds: None }),
+        AdminRequest::Ban(_) => AdminRequest::Unban(target()),
+        AdminRequest::Unban(_) => AdminRequest::AdminDeleteRoom { room: "sala".to_owned() },
+        AdminRequest::AdminDeleteRoom { .. } => AdminRequest::RemoveUser { user: bob() },
+        AdminRequest::RemoveUser { .. } => return None,
     })
 }
 
@@ -85,7 +116,7 @@ fn commands() -> impl Iterator<Item = TrackerRequest> {
 
 fn credentials(username: &str) -> Credentials {
     let password = Some(Secret(PASSWORD.to_owned()));
-    Credentials { username: username.to_owned(), password, address: None, port: 5000 }
+    Credentials { username: username.to_owned(), password, address: None, port: 5000, code: None }
 }
 
 /// The result of a request by a kind of client, and the state after it.

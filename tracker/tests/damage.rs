@@ -137,7 +137,7 @@ async fn control_the_json_alone_does_not_show_a_flipped_bit() {
 async fn every_missing_file_is_noticed_and_named() {
     let [_, stopped, at_work] = small_folder().await;
     for files in [stopped, at_work] {
-        assert_eq!(files.len(), 8, "{:?}", files.keys());
+        assert_eq!(files.len(), 12, "{:?}", files.keys());
         for name in files.keys() {
             let mut left = files.clone();
             left.remove(name);

@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::keys::{PublicKey, Signature};
 use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
+use crate::protocol::administration::{AdminRequest, Announcement, ListedBan, ListedSession};
+use crate::protocol::page::Page;
 use crate::snapshot::{RoomChange, RoomSnapshot};
 
 /// The optional id of a request: a string or an integer. The reply repeats it unchanged.
@@ -91,11 +93,37 @@ pub enum TrackerRequest {
         /// The password's digest. It is absent if a bound key proves the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
+        /// The fate of the user's own rooms.
+        #[serde(default, skip_serializing_if = "RoomsFate::is_default")]
+        rooms: RoomsFate,
     },
     /// A liveness check of the tracker.
     Ping,
     /// The peer's answer to the tracker's PING. It is never answered itself.
     Pong,
+    /// A request of an admin.
+    #[serde(untagged)]
+    Admin(AdminRequest),
+}
+
+/// The fate of a user's own rooms when the account is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomsFate {
+    /// The other member who has been in the room for the longest time becomes its owner. A room without other members
+    /// is deleted.
+    #[default]
+    HandOn,
+    /// The rooms are deleted.
+    Delete,
+}
+
+impl RoomsFate {
+    /// Whether this is the default, which the wire leaves out.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Credentials of a sign-in, and the address at which the peer accepts links.
@@ -111,6 +139,9 @@ pub struct Credentials {
     pub address: Option<String>,
     /// The port on which the peer accepts links.
     pub port: u16,
+    /// The registration code, for REGISTER at a tracker that demands one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Secret>,
 }
 
 /// A text that `Debug` never shows.
@@ -122,20 +153,6 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
     }
-}
-
-/// The requested part of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
-    /// Only names with this prefix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-    /// Only names after this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// The largest number of entries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
 }
 
 /// A received request with its envelope.
@@ -161,7 +178,7 @@ pub struct NotARequest {
 }
 
 /// All commands with their required fields.
-const REQUIRED: [(&str, &[&str]); 17] = [
+const REQUIRED: [(&str, &[&str]); 25] = [
     ("REGISTER", &["username", "password", "port"]),
     ("LOGIN", &["username", "port"]),
     ("LOGOUT", &[]),
@@ -179,6 +196,14 @@ const REQUIRED: [(&str, &[&str]); 17] = [
     ("DELETE_ACCOUNT", &[]),
     ("PING", &[]),
     ("PONG", &[]),
+    ("SESSIONS", &[]),
+    ("KICK", &["user"]),
+    ("BAN", &[]),
+    ("UNBAN", &[]),
+    ("BANS", &[]),
+    ("ANNOUNCE", &["text"]),
+    ("ADMIN_DELETE_ROOM", &["room"]),
+    ("REMOVE_USER", &["user"]),
 ];
 
 impl Asked {
@@ -235,6 +260,8 @@ pub enum Status {
     Error(Refusal),
     /// An unrequested announcement to a room's members that the room has changed.
     RoomUpdate(RoomUpdate),
+    /// A text of an admin for all users.
+    Announcement(Announcement),
     /// A liveness check, which the peer answers with PONG.
     Ping,
     /// A newer login has replaced this session. The peer must not reconnect.
@@ -263,6 +290,18 @@ pub struct Reply {
     /// The user's own keys, in the order in which they were bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<BoundKey>>,
+    /// The sessions by user name, for an admin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<BTreeMap<String, ListedSession>>,
+    /// The bans by subject, for an admin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bans: Option<BTreeMap<String, ListedBan>>,
+    /// The operator's message of the day, after a sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motd: Option<String>,
+    /// `true` after the sign-in of an admin; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
     /// `true` if a list continues after its last name; absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
@@ -279,9 +318,12 @@ pub struct Refusal {
     /// A stable code for programs.
     pub code: ErrorCode,
     /// The milliseconds after which the same request may work, if the tracker knows them: beside RATE_LIMITED,
-    /// TOO_MANY_ATTEMPTS and BUSY.
+    /// TOO_MANY_ATTEMPTS, BUSY and BANNED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The time at which a ban ends. It is absent for a ban without an end.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "rfc3339_seconds")]
+    pub until: Option<DateTime<Utc>>,
     /// The id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
@@ -426,6 +468,20 @@ pub enum ErrorCode {
     Busy,
     /// The change could not be made durable, so it was not made.
     Storage,
+    /// Only an admin may do this.
+    NotAdmin,
+    /// The user or the address is banned.
+    Banned,
+    /// There is no such ban.
+    NotBanned,
+    /// An admin ended the session.
+    Kicked,
+    /// The tracker accepts no new accounts.
+    RegistrationClosed,
+    /// A new account needs a registration code.
+    CodeRequired,
+    /// The registration code is wrong.
+    WrongCode,
     /// A code of a later version.
     #[serde(other)]
     Unknown,

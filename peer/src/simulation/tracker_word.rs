@@ -25,6 +25,7 @@ impl TrackerWord {
                     password: None,
                     address: None,
                     port: 1,
+                    code: None,
                 });
                 let named = rooms.iter().map(|room| (room.name.as_str().to_owned(), room.clone())).collect();
                 let reply = Reply { rooms: Some(named), ..Reply::default() };

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use commons::keys::{PublicKey, Signature};
 use commons::names::{RoomName, Username};
 use commons::net::tls::Identity;
+use commons::protocol::page::Page;
 use commons::protocol::with_tracker::{
-    BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Page, Reply, Secret, TrackerRequest,
+    BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Reply, RoomsFate, Secret, TrackerRequest,
 };
 use commons::snapshot::RoomSnapshot;
 use commons::user::PasswordDigest;
@@ -203,7 +204,7 @@ impl PeerTrackerCommunication {
     /// Deletes the account, which ends the session.
     pub(crate) async fn delete_account(&self, password: &PasswordDigest) -> Result<(), TrackerError> {
         let password = Some(Secret(password.as_str().to_owned()));
-        self.request(TrackerRequest::DeleteAccount { password }).await.map(drop)
+        self.request(TrackerRequest::DeleteAccount { password, rooms: RoomsFate::HandOn }).await.map(drop)
     }
 
     /// Signs out. Even if that fails, no request is sent before another sign-in.
@@ -261,6 +262,7 @@ fn credentials(username: &Username, password: Option<&PasswordDigest>, listening
         password: password.map(|password| Secret(password.as_str().to_owned())),
         address: (!listening.ip().is_unspecified()).then(|| listening.ip().to_string()),
         port: listening.port(),
+        code: None,
     }
 }
 

@@ -79,17 +79,19 @@ impl TrackerEndpoint {
     }
 }
 
-/// Parses the plaintext refusal of a tracker that has no room, instead of the handshake. Nothing proves that it comes
+/// Parses the plaintext refusal of a tracker that has no room or bans the address, instead of the handshake. Nothing proves that it comes
 /// from the tracker, so it is shown and has no other effect.
 fn refusal_in(error: &io::Error) -> Option<Refusal> {
     let PlaintextAnswer(bytes) = error.get_ref()?.downcast_ref()?;
     let Ok(TrackerMessage::Status(status)) = serde_json::from_slice(bytes) else { return None };
     match *status {
-        Status::Error(refusal) if matches!(refusal.code, ErrorCode::Busy | ErrorCode::RateLimited) => {
-            Some(refusal)
-        }
+        Status::Error(refusal) if refuses_connections(refusal.code) => Some(refusal),
         _ => None,
     }
+}
+
+fn refuses_connections(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Busy | ErrorCode::RateLimited | ErrorCode::Banned)
 }
 
 /// Whether the other side fails the handshake in a way no current tracker does: with other bytes, or by hanging up. A

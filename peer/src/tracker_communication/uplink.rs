@@ -236,11 +236,18 @@ impl Uplink {
         let TrackerMessage::Status(status) = message else { return Ok(None) };
         let (id, outcome) = match *status {
             Status::Ok(reply) => (reply.id.clone(), Ok(Box::new(reply))),
+            // The tracker closes the connection after it. A new sign-in must wait for the user.
+            Status::Error(refusal) if refusal.id.is_none() && is_expulsion(refusal.code) => {
+                let error = TrackerError::Refused(refusal);
+                report(&self.reports, TrackerReport::Ended(EndReason::Failed(error))).await;
+                return Ok(Some(Disconnect::Final));
+            }
             Status::Error(refusal) => (refusal.id.clone(), Err(TrackerError::Refused(refusal))),
             Status::RoomUpdate(update) => {
                 report(&self.reports, TrackerReport::Update(Box::new(update))).await;
                 return Ok(None);
             }
+            Status::Announcement(_) => return Ok(None),
             Status::Ping => {
                 connection.send(&Pong::to(None)).await?;
                 return Ok(None);
@@ -286,12 +293,18 @@ async fn reject_until<T>(
     }
 }
 
+/// Whether an admin ended the session or banned the user.
+fn is_expulsion(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Kicked | ErrorCode::Banned)
+}
+
 /// Whether signing in again in the same way is useless.
 fn is_final(error: &TrackerError) -> bool {
     match error {
         TrackerError::Lost | TrackerError::NotATracker | TrackerError::TurnedAway(_) => false,
         TrackerError::Refused(refusal) => {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
+                || is_expulsion(refusal.code)
         }
         TrackerError::KeyChanged { .. } => true,
     }

@@ -13,7 +13,8 @@ use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::user::{Origin, digest};
 use crate::log_class::SECURITY;
-use crate::login::SignedIn;
+use crate::login::ConnectionId;
+use crate::repositories::admin::AdminRepository;
 use crate::repositories::peer::{Endorsed, PeerRepository};
 use crate::repositories::update::StorageError;
 use crate::repositories::user::{StoredPassword, UserRepository};
@@ -23,6 +24,7 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct AccountCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
+    admins: AdminRepository,
     authenticator: Arc<Authenticator>,
 }
 
@@ -31,9 +33,10 @@ impl AccountCommandHandler {
     pub(crate) fn new(
         users: UserRepository,
         peers: PeerRepository,
+        admins: AdminRepository,
         authenticator: Arc<Authenticator>,
     ) -> Self {
-        Self { users, peers, authenticator }
+        Self { users, peers, admins, authenticator }
     }
 
     /// Checks that an admitted user may still sign in. The account or the key may be gone since the admission.
@@ -50,6 +53,11 @@ impl AccountCommandHandler {
             return Ok(());
         }
         Err(taken_away())
+    }
+
+    /// At most `limit` names of accounts after this one, in order.
+    pub(crate) fn names_after(&self, after: &str, limit: usize) -> Vec<Username> {
+        self.users.names_after(after, limit)
     }
 
     /// The keys of a user, for a session that has proven the key `own`.
@@ -73,6 +81,8 @@ impl AccountCommandHandler {
             let msg = "this device uses that key: revoke it on another device, or delete the account";
             return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
+        // A key that is bound again later gives no role back.
+        self.admins.forget_keys(asker, move |bound| bound == key).await?;
         if !self.peers.unbind_key(asker, key).await? {
             return Err(RequestError::new(ErrorCode::KeyNotFound, "you have no such key"));
         }
@@ -152,8 +162,12 @@ impl AccountCommandHandler {
     }
 
     /// Begins the deletion of an account. Nobody can sign in to the account until the deletion ends.
-    pub(crate) async fn begin_deletion(&self, asker: &SignedIn) -> Result<(), RequestError> {
-        match self.users.begin_deletion(&asker.username, asker.connection).await? {
+    pub(crate) async fn begin_deletion(
+        &self,
+        username: &Username,
+        by: ConnectionId,
+    ) -> Result<(), RequestError> {
+        match self.users.begin_deletion(username, by).await? {
             true => Ok(()),
             false => Err(being_deleted()),
         }
@@ -164,11 +178,14 @@ impl AccountCommandHandler {
         self.users.end_deletion(username).await
     }
 
-    /// Deletes an account that has no seats any more. The password is deleted last: if the tracker stops before that,
+    /// Deletes an account that has no seats any more. The role of an admin is deleted first and the password last: if the tracker stops before that,
     /// the user can sign in and repeat the request.
     pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
+        self.admins.remove(username).await?;
         self.peers.remove(username).await?;
         self.users.remove(username).await?;
+        let (users, owner) = (self.users.clone(), username.clone());
+        self.admins.remove_orphan(username, move || users.exists(&owner)).await?;
         // A login that was checked earlier may have bound a key in the meantime.
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await
@@ -199,7 +216,6 @@ mod tests {
     use super::*;
     use crate::config::PasswordCost;
     use crate::handlers::user::{Admitted, UserCommandHandler};
-    use crate::login::ConnectionId;
     use crate::passwords::Passwords;
     use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
@@ -220,11 +236,12 @@ mod tests {
         fn open_in(folder: TempDir) -> Self {
             let repositories = Repositories::open(folder.path()).unwrap();
             let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
-            let (users, peers) = (repositories.users(), repositories.peers());
+            let (users, peers, admins) = (repositories.users(), repositories.peers(), repositories.admins());
             let authenticator =
                 Arc::new(Authenticator::new(users.clone(), passwords, LimitScope { loopback: false }));
-            let logins = UserCommandHandler::new(users.clone(), peers.clone(), authenticator.clone());
-            let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), authenticator);
+            let logins =
+                UserCommandHandler::new(users.clone(), peers.clone(), admins.clone(), authenticator.clone());
+            let accounts = AccountCommandHandler::new(users.clone(), peers.clone(), admins, authenticator);
             Self { users, peers, logins, accounts, _folder: folder }
         }
 
@@ -237,7 +254,7 @@ mod tests {
         }
 
         async fn delete(&self) {
-            self.accounts.begin_deletion(&signed_in()).await.unwrap();
+            self.accounts.begin_deletion(&ana(), ConnectionId::new()).await.unwrap();
             self.accounts.remove(&ana()).await.unwrap();
         }
 
@@ -250,14 +267,9 @@ mod tests {
         Username::parse("ana").unwrap()
     }
 
-    /// A login of ana.
-    fn signed_in() -> SignedIn {
-        SignedIn { username: ana(), connection: ConnectionId::new(), pongs: None }
-    }
-
     fn credentials(password: &str) -> Credentials {
         let password = Some(secret(password));
-        Credentials { username: "ana".to_owned(), password, address: None, port: 5000 }
+        Credentials { username: "ana".to_owned(), password, address: None, port: 5000, code: None }
     }
 
     fn secret(password: &str) -> Secret {
@@ -394,13 +406,13 @@ mod tests {
         accounts.revoke(&ana, Some(kept), lost).await.unwrap();
         assert_eq!(code(Some(lost)), Err(ErrorCode::InvalidCredentials));
         assert_eq!(code(Some(kept)), Ok(()));
-        accounts.begin_deletion(&signed_in()).await.unwrap();
+        accounts.begin_deletion(&ana, ConnectionId::new()).await.unwrap();
         assert_eq!(code(Some(kept)), Err(ErrorCode::Busy));
-        let second = accounts.begin_deletion(&signed_in()).await;
+        let second = accounts.begin_deletion(&ana, ConnectionId::new()).await;
         assert_eq!(second.unwrap_err().code, ErrorCode::Busy);
         accounts.end_deletion(&ana).await.unwrap();
         assert_eq!(code(Some(kept)), Ok(()));
-        accounts.begin_deletion(&signed_in()).await.unwrap();
+        accounts.begin_deletion(&ana, ConnectionId::new()).await.unwrap();
         accounts.remove(&ana).await.unwrap();
         for key in [Some(kept), None] {
             assert_eq!(code(key), Err(ErrorCode::InvalidCredentials));

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{NameError, RoomName, Username};
-use commons::protocol::with_tracker::{ErrorCode, Page};
+use commons::protocol::page::Page;
+use commons::protocol::with_tracker::ErrorCode;
 use commons::room::RoomError;
 
 use crate::limits::HASH_WAIT_MAX;
@@ -39,6 +41,10 @@ pub(crate) enum ReplyBody {
     Peers(Page),
     /// The record of a user.
     Peer(Username),
+    /// A page of the list of sessions.
+    Sessions(Page),
+    /// A page of the list of bans.
+    Bans(Page),
     /// The user's own keys. The second field is the key that the session has proven.
     Keys(Username, Option<PublicKey>),
 }
@@ -52,6 +58,8 @@ pub(crate) struct RequestError {
     pub(crate) msg: String,
     /// The time after which the same request may succeed, if it is known.
     pub(crate) retry_after: Option<Duration>,
+    /// The time at which a ban ends.
+    pub(crate) until: Option<DateTime<Utc>>,
     /// A valid name in place of a refused one.
     pub(crate) suggestion: Option<String>,
 }
@@ -71,13 +79,22 @@ impl Outcome {
 impl RequestError {
     /// Creates an error with this code and this message.
     pub(crate) fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
-        Self { code, msg: msg.into(), retry_after: None, suggestion: None }
+        Self { code, msg: msg.into(), retry_after: None, until: None, suggestion: None }
     }
 
     /// Creates the error for a session that exceeds its rate limit.
     pub(crate) fn too_fast(wait: Duration) -> Self {
         let msg = format!("too fast: wait {}", in_seconds(wait));
         Self::new(ErrorCode::RateLimited, msg).retry_after(wait)
+    }
+
+    /// Creates the error for a banned user or address. Without `until`, the ban has no end.
+    pub(crate) fn banned(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let end =
+            until.map_or_else(String::new, |until| until.format(" until %Y-%m-%d %H:%M UTC").to_string());
+        let msg = format!("you are banned from this tracker{end}. Ask its operator if this is a mistake");
+        let retry_after = until.and_then(|until| (until - now).to_std().ok());
+        Self { retry_after, until, ..Self::new(ErrorCode::Banned, msg) }
     }
 
     /// Adds the time after which the same request may succeed.

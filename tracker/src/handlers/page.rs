@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use commons::limits::ORIGINAL_RECV;
-use commons::protocol::with_tracker::{ErrorCode, Page};
+use commons::protocol::page::Page;
+use commons::protocol::with_tracker::ErrorCode;
 use serde::Serialize;
 
 use crate::handlers::outcome::RequestError;

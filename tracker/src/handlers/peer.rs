@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use commons::names::Username;
 use commons::peer::Peer;
-use commons::protocol::with_tracker::{ErrorCode, FoundPeer, ListedPeer, Page};
+use commons::protocol::page::Page;
+use commons::protocol::with_tracker::{ErrorCode, FoundPeer, ListedPeer};
 
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
-use commons::protocol::with_tracker::{ErrorCode, Page};
+use commons::protocol::page::Page;
+use commons::protocol::with_tracker::{ErrorCode, RoomsFate};
 use commons::room::{Joined, Room};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
@@ -100,16 +101,39 @@ impl RoomCommandHandler {
         Ok(())
     }
 
-    /// Removes a user from all rooms: deletes the user's own rooms and frees the seats in others. If the disk refuses a
-    /// change, the earlier ones stand.
-    pub(crate) async fn leave_all(&self, asker: &SignedIn) -> Result<(), RoomFailure> {
-        let SignedIn { username, connection, .. } = asker;
+    /// Deletes a room, whoever owns it.
+    pub(crate) async fn remove(
+        &self,
+        room: &str,
+        by: Option<ConnectionId>,
+    ) -> Result<RoomName, RequestError> {
+        let name = RoomName::parse(room)?;
+        self.rooms.remove(&name, by).await?;
+        Ok(name)
+    }
+
+    /// Removes a user from all rooms: hands on or deletes the user's own rooms, and frees the seats in others. If the
+    /// disk refuses a change, the earlier ones stand.
+    pub(crate) async fn leave_all(
+        &self,
+        username: &Username,
+        by: Option<ConnectionId>,
+        fate: RoomsFate,
+    ) -> Result<(), RoomFailure> {
         for name in self.rooms.owned_by(username) {
-            self.rooms.delete(&name, username, Some(*connection)).await?;
-            tracing::info!(room = %name, owner = %username, "room deleted");
+            let heir = match fate {
+                RoomsFate::HandOn => self.rooms.hand_on(&name, username, by).await?,
+                RoomsFate::Delete => self.rooms.delete(&name, username, by).await.map(|()| None)?,
+            };
+            match heir {
+                Some(heir) => {
+                    tracing::info!(room = %name, former = %username, owner = %heir, "room handed on")
+                }
+                None => tracing::info!(room = %name, owner = %username, "room deleted"),
+            }
         }
         for room in self.rooms.rooms_of(username) {
-            self.rooms.leave(&room.name, username, Some(*connection)).await?;
+            self.rooms.leave(&room.name, username, by).await?;
             tracing::info!(room = %room.name, %username, "room left");
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! It decides which users may sign in.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use commons::keys::PublicKey;
 use commons::names::Username;
@@ -12,6 +12,8 @@ use commons::user::PasswordDigest;
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::RequestError;
 use crate::limits::JUDGED_PER_LOGIN_MAX;
+use crate::policy::{Policy, Registration};
+use crate::repositories::admin::AdminRepository;
 use crate::repositories::peer::{PeerRepository, claimed_address};
 use crate::repositories::user::{StoredPassword, UserRepository};
 
@@ -20,7 +22,9 @@ use crate::repositories::user::{StoredPassword, UserRepository};
 pub(crate) struct UserCommandHandler {
     users: UserRepository,
     peers: PeerRepository,
+    admins: AdminRepository,
     authenticator: Arc<Authenticator>,
+    policy: RwLock<Policy>,
 }
 
 /// The origin of a request: the client's address and its proven key.
@@ -48,9 +52,38 @@ impl UserCommandHandler {
     pub(crate) fn new(
         users: UserRepository,
         peers: PeerRepository,
+        admins: AdminRepository,
         authenticator: Arc<Authenticator>,
     ) -> Self {
-        Self { users, peers, authenticator }
+        Self { users, peers, admins, authenticator, policy: RwLock::default() }
+    }
+
+    /// Replaces the policy of the operator.
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks whether the policy permits a registration. A wrong code counts as a wrong password of the network.
+    fn may_register(&self, credentials: &Credentials, from: Origin) -> Result<(), RequestError> {
+        match (self.policy().registration, &credentials.code) {
+            (Registration::Open, _) => Ok(()),
+            (Registration::Closed, _) => {
+                let msg = "this tracker accepts no new accounts. Ask its operator for one";
+                Err(RequestError::new(ErrorCode::RegistrationClosed, msg))
+            }
+            (Registration::Code(_), None) => {
+                let msg = "this tracker demands a registration code. Ask its operator for one";
+                Err(RequestError::new(ErrorCode::CodeRequired, msg))
+            }
+            (Registration::Code(codes), Some(code)) => {
+                self.authenticator.check_code(from.ip, || codes.contain(code))
+            }
+        }
     }
 
     /// Registers an account for a client, and binds the key that the client has proven.
@@ -62,6 +95,7 @@ impl UserCommandHandler {
         let offered = offered(&credentials)?;
         let digest = digest("password", &offered)?;
         let admitted = admit(&credentials, from.ip)?;
+        self.may_register(&credentials, from)?;
         let username = &admitted.username;
         let taken = || {
             RequestError::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"))
@@ -99,6 +133,8 @@ impl UserCommandHandler {
         let hash = self.authenticator.hash(username, digest, from).await?;
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await?;
+        let (users, owner) = (self.users.clone(), username.clone());
+        self.admins.remove_orphan(username, move || users.exists(&owner)).await?;
         let made = self.users.create(username, hash.clone()).await?;
         Ok(made.then_some(StoredPassword::Hash(hash)))
     }
@@ -194,8 +230,13 @@ mod tests {
         let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 7]));
         let address = |claimed: Option<&str>, from| {
             let claimed = claimed.map(str::to_owned);
-            let credentials =
-                Credentials { username: "ana".into(), password: None, address: claimed, port: 5000 };
+            let credentials = Credentials {
+                username: "ana".into(),
+                password: None,
+                address: claimed,
+                port: 5000,
+                code: None,
+            };
             admit(&credentials, from).unwrap().address
         };
         assert_eq!(address(Some("192.0.2.9"), here), IpAddr::from([192, 0, 2, 9]));

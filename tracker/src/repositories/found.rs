@@ -7,6 +7,8 @@ use commons::names::Username;
 use commons::peer::Peer;
 use commons::room::Room;
 
+use crate::repositories::admin::Admin;
+use crate::repositories::ban::Ban;
 use crate::repositories::contents::Contents;
 use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::OpenError;
@@ -26,6 +28,10 @@ pub(crate) struct Found {
     pub(crate) rooms: Loaded<Room>,
     /// The peer records.
     pub(crate) peers: Loaded<Peer>,
+    /// The accounts that are admins.
+    pub(crate) admins: Loaded<Admin>,
+    /// The banned users and addresses.
+    pub(crate) bans: Loaded<Ban>,
     /// The tracker's key, if there is one yet.
     pub(crate) key: Option<FoundKey>,
     /// The content of the manifest, if there is one.
@@ -44,6 +50,7 @@ impl Found {
         };
         let read = |name| Files::read(files, name, manifest.as_ref());
         let (mut users, mut rooms, mut peers) = (read("users")?, read("rooms")?, read("peers")?);
+        let (mut admins, mut bans) = (read("admins")?, read("bans")?);
         let ours = users.journal_names_generation()
             || rooms.journal_names_generation()
             || peers.journal_names_generation();
@@ -55,6 +62,8 @@ impl Found {
             users.forget();
             rooms.forget();
             peers.forget();
+            admins.forget();
+            bans.forget();
             manifest.iter_mut().for_each(|manifest| manifest.files.clear());
         }
         let key = tracker_key::read(files)?;
@@ -76,6 +85,8 @@ impl Found {
             users: Loaded::check(users, trust)?,
             rooms: Loaded::check(rooms, trust)?,
             peers: Loaded::check(peers, trust)?,
+            admins: Loaded::check(admins, trust)?,
+            bans: Loaded::check(bans, trust)?,
             key,
             manifest,
             notes,
@@ -117,10 +128,10 @@ impl Found {
         format!("{users} accounts, {rooms} rooms, {peers} peers")
     }
 
-    /// Removes rooms and keys of user names that have no account. Otherwise the next user who registers such a name
+    /// Removes rooms, keys and the admin role of user names that have no account. Otherwise the next user who registers such a name
     /// would inherit them.
     fn remove_orphans(&mut self, folder: &Path, trust: Trust) -> Result<(), OpenError> {
-        let Self { users, rooms, peers, notes, .. } = self;
+        let Self { users, rooms, peers, admins, notes, .. } = self;
         let has_account = |user: &Username| users.contents.entries.contains_key(user.as_str());
         let known = rooms.is_known() && trust == Trust::AsLeft;
         let taken_over = std::mem::take(&mut rooms.contents.taken_over);
@@ -163,13 +174,22 @@ impl Found {
         if removed > 0 {
             notes.push(format!("{removed} peer records without an account are removed, with their keys"));
         }
+        let Contents { entries, .. } = &mut admins.contents;
+        let orphans: Vec<_> =
+            entries.keys().filter(|name| !users.contents.entries.contains_key(*name)).cloned().collect();
+        for name in orphans {
+            entries.remove(&name);
+            notes.push(format!("{name} is no admin any more: there is no such account"));
+        }
         Ok(())
     }
 
     fn note_oddities(&mut self) {
-        let Self { users, rooms, peers, notes, .. } = self;
+        let Self { users, rooms, peers, admins, bans, notes, .. } = self;
         notes.extend(users.oddities());
         notes.extend(rooms.oddities());
         notes.extend(peers.oddities());
+        notes.extend(admins.oddities());
+        notes.extend(bans.oddities());
     }
 }

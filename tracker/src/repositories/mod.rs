@@ -1,6 +1,8 @@
 //! The tracker's durable state.
-//! Users, rooms and peers each have a JSON file and a journal of their own, in one locked data folder.
+//! Users, rooms, peers, admins and bans each have a JSON file and a journal of their own, in one locked data folder.
 
+pub(crate) mod admin;
+pub(crate) mod ban;
 pub(crate) mod collection;
 pub(crate) mod contents;
 pub(crate) mod data_files;
@@ -29,6 +31,8 @@ use commons::keys::Seed;
 use commons::peer::Peer;
 use commons::room::Room;
 
+use crate::repositories::admin::{Admin, AdminRepository};
+use crate::repositories::ban::{Ban, BanRepository};
 use crate::repositories::collection::Collection;
 use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::{DataFolder, OpenError};
@@ -42,12 +46,14 @@ use crate::repositories::update::StorageError;
 use crate::repositories::user::{Account, UserRepository};
 use crate::timing::TimingCounts;
 
-/// The three collections of the tracker, and its private key.
+/// The collections of the tracker, and its private key.
 #[derive(Debug)]
 pub(crate) struct Repositories {
     users: Collection<Account>,
     rooms: Collection<Room>,
     peers: Collection<Peer>,
+    admins: Collection<Admin>,
+    bans: Collection<Ban>,
     key: Seed,
 }
 
@@ -63,7 +69,7 @@ impl Repositories {
     /// Opens the data folder with the given degree of trust. Also returns notes for the operator.
     pub(crate) fn open_trusting(path: &Path, trust: Trust) -> Result<(Self, Vec<String>), OpenError> {
         let folder = Arc::new(DataFolder::open(path)?);
-        let Found { users, rooms, peers, key, manifest, notes } =
+        let Found { users, rooms, peers, admins, bans, key, manifest, notes } =
             Found::read(DataFiles::InFolder(path), trust)?;
         let manifest = Arc::new(Manifest::new(path, manifest.unwrap_or_default()));
         let key = tracker_key::keep(path, key)?;
@@ -72,7 +78,9 @@ impl Repositories {
         let repositories = Self {
             users: Collection::start(users, folder.clone(), manifest.clone())?,
             rooms: Collection::start(rooms, folder.clone(), manifest.clone())?,
-            peers: Collection::start(peers, folder, manifest)?,
+            peers: Collection::start(peers, folder.clone(), manifest.clone())?,
+            admins: Collection::start(admins, folder.clone(), manifest.clone())?,
+            bans: Collection::start(bans, folder, manifest)?,
             key,
         };
         Ok((repositories, notes))
@@ -100,8 +108,26 @@ impl Repositories {
 
     /// The source of snapshots for backups.
     pub(crate) fn snapshots(&self) -> SnapshotSource {
-        let Self { users, rooms, peers, key } = self;
-        SnapshotSource::new(users.clone(), rooms.clone(), peers.clone(), key.clone())
+        let Self { users, rooms, peers, admins, bans, key } = self;
+        SnapshotSource {
+            users: users.clone(),
+            rooms: rooms.clone(),
+            peers: peers.clone(),
+            admins: admins.clone(),
+            bans: bans.clone(),
+            key: key.clone(),
+            gate: Arc::default(),
+        }
+    }
+
+    /// The repository of admins.
+    pub(crate) fn admins(&self) -> AdminRepository {
+        AdminRepository::new(self.admins.clone())
+    }
+
+    /// The repository of bans.
+    pub(crate) fn bans(&self) -> BanRepository {
+        BanRepository::new(self.bans.clone())
     }
 
     /// The figures of the collections, for the status page.
@@ -115,13 +141,17 @@ impl Repositories {
             () = self.users.ended() => {}
             () = self.rooms.ended() => {}
             () = self.peers.ended() => {}
+            () = self.admins.ended() => {}
+            () = self.bans.ended() => {}
         }
     }
 
     /// Closes all collections: writes every entry to the JSON files and leaves empty journals.
     pub(crate) async fn close(self) -> Result<(), StorageError> {
-        let (users, rooms, peers) = tokio::join!(self.users.close(), self.rooms.close(), self.peers.close());
-        users.and(rooms).and(peers)
+        let Self { users, rooms, peers, admins, bans, .. } = self;
+        let (users, rooms, peers, admins, bans) =
+            tokio::join!(users.close(), rooms.close(), peers.close(), admins.close(), bans.close());
+        users.and(rooms).and(peers).and(admins).and(bans)
     }
 }
 

@@ -296,6 +296,38 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
+    /// Deletes a room, whoever owns it.
+    pub(crate) async fn remove(&self, name: &RoomName, by: Option<ConnectionId>) -> Result<(), RoomFailure> {
+        let decide = |present: Option<&Room>| match present {
+            Some(_) => (Change::Remove, Ok(())),
+            None => (Change::Keep, Err(RoomFailure::NotFound)),
+        };
+        self.rooms.update_by(name.as_str(), by, decide).await?
+    }
+
+    /// Gives a room of a user to the member who has been in it for the longest time. Deletes it if there is no other
+    /// member. Returns the new owner.
+    pub(crate) async fn hand_on(
+        &self,
+        name: &RoomName,
+        owner: &Username,
+        by: Option<ConnectionId>,
+    ) -> Result<Option<Username>, RoomFailure> {
+        let owner = owner.clone();
+        let decide = move |present: Option<&Room>| {
+            let Some(mut room) = present.cloned() else { return (Change::Keep, Err(RoomFailure::NotFound)) };
+            match room.may_delete(&owner) {
+                Err(error) => (Change::Keep, Err(error.into())),
+                Ok(()) if room.hand_on() => {
+                    let heir = room.owner.clone();
+                    (Change::Put(room), Ok(Some(heir)))
+                }
+                Ok(()) => (Change::Remove, Ok(None)),
+            }
+        };
+        self.rooms.update_by(name.as_str(), by, decide).await?
+    }
+
     /// Frees the seat of a guest if `overdue` still returns true at that moment.
     pub(crate) async fn free_guest(
         &self,

@@ -15,6 +15,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use crate::limits::SNAPSHOT_TIME;
+use crate::repositories::admin::Admin;
+use crate::repositories::ban::Ban;
 use crate::repositories::collection::Collection;
 use crate::repositories::found::Found;
 use crate::repositories::frozen_entries::{FrozenEntries, WriteEntries};
@@ -34,6 +36,8 @@ pub(crate) struct Snapshot {
     users: FrozenEntries<Account>,
     rooms: FrozenEntries<Room>,
     peers: FrozenEntries<Peer>,
+    admins: FrozenEntries<Admin>,
+    bans: FrozenEntries<Ban>,
     key: Seed,
     /// Prevents a second snapshot of a running tracker at the same time.
     _gate: Option<OwnedMutexGuard<()>>,
@@ -56,43 +60,46 @@ pub(crate) enum SnapshotError {
 /// Takes snapshots of the collections of a running tracker. A clone is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotSource {
-    users: Collection<Account>,
-    rooms: Collection<Room>,
-    peers: Collection<Peer>,
-    key: Seed,
-    gate: Arc<Mutex<()>>,
+    /// The user accounts.
+    pub(crate) users: Collection<Account>,
+    /// The rooms of the tracker.
+    pub(crate) rooms: Collection<Room>,
+    /// The peer records.
+    pub(crate) peers: Collection<Peer>,
+    /// The accounts that are admins.
+    pub(crate) admins: Collection<Admin>,
+    /// The banned users and addresses.
+    pub(crate) bans: Collection<Ban>,
+    /// The tracker's key.
+    pub(crate) key: Seed,
+    /// The lock that a snapshot holds.
+    pub(crate) gate: Arc<Mutex<()>>,
 }
 
 impl SnapshotSource {
-    /// Creates the source from the collections and the key.
-    pub(crate) fn new(
-        users: Collection<Account>,
-        rooms: Collection<Room>,
-        peers: Collection<Peer>,
-        key: Seed,
-    ) -> Self {
-        Self { users, rooms, peers, key, gate: Arc::default() }
-    }
-
     /// Takes a snapshot. Changes that arrive meanwhile wait until it is complete.
     pub(crate) async fn take(&self) -> Result<Snapshot, SnapshotError> {
         // Two snapshots at once could wait for each other's writer threads for ever.
         let gate = self.gate.clone().try_lock_owned().map_err(|_| SnapshotError::Busy)?;
-        let pauses = async { tokio::try_join!(self.users.pause(), self.rooms.pause(), self.peers.pause()) };
+        let Self { users, rooms, peers, admins, bans, .. } = self;
+        let pauses = async {
+            tokio::try_join!(users.pause(), rooms.pause(), peers.pause(), admins.pause(), bans.pause())
+        };
         let paused = timeout(SNAPSHOT_TIME, pauses).await.map_err(|_| SnapshotError::Slow)?;
         // The writer threads go on when the pauses are dropped, at the end of this function.
-        let ((users, _users), (rooms, _rooms), (peers, _peers)) = paused?;
-        Ok(Snapshot { users, rooms, peers, key: self.key.clone(), _gate: Some(gate) })
+        let ((users, _users), (rooms, _rooms), (peers, _peers), (admins, _admins), (bans, _bans)) = paused?;
+        Ok(Snapshot { users, rooms, peers, admins, bans, key: self.key.clone(), _gate: Some(gate) })
     }
 }
 
 impl Snapshot {
     /// Takes the content of a data folder that no tracker uses. Returns `None` if no tracker has used it before.
     pub(crate) fn of(found: Found) -> Option<Self> {
-        let Found { users, rooms, peers, key, manifest: _, notes: _ } = found;
+        let Found { users, rooms, peers, admins, bans, key, manifest: _, notes: _ } = found;
         let key = key?.seed;
         let (users, rooms, peers) = (users.contents.into(), rooms.contents.into(), peers.contents.into());
-        Some(Self { users, rooms, peers, key, _gate: None })
+        let (admins, bans) = (admins.contents.into(), bans.contents.into());
+        Some(Self { users, rooms, peers, admins, bans, key, _gate: None })
     }
 
     /// Raises the revision of each room to at least this one.
@@ -106,8 +113,13 @@ impl Snapshot {
     pub(crate) fn files(&self) -> io::Result<Vec<SnapshotFile<'_>>> {
         let mut files = Vec::new();
         let mut known = Entries { tracker_key: Some(self.key.public_key()), ..Entries::default() };
-        let parts: [(&str, &dyn WriteEntries); 3] =
-            [("users", &self.users), ("rooms", &self.rooms), ("peers", &self.peers)];
+        let parts: [(&str, &dyn WriteEntries); 5] = [
+            ("users", &self.users),
+            ("rooms", &self.rooms),
+            ("peers", &self.peers),
+            ("admins", &self.admins),
+            ("bans", &self.bans),
+        ];
         for (name, entries) in parts {
             let json = SnapshotFile::new(file_name(name), Content::Entries(entries))?;
             let state =

@@ -80,6 +80,18 @@ impl UserRepository {
         self.users.contains(username.as_str())
     }
 
+    /// The number of accounts.
+    pub(crate) fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// At most `limit` names of accounts after this one, in order.
+    pub(crate) fn names_after(&self, after: &str, limit: usize) -> Vec<Username> {
+        self.users.scan("", after, |users| {
+            users.filter_map(|(name, _)| Username::parse(name).ok()).take(limit).collect()
+        })
+    }
+
     /// The stored password of an account.
     pub(crate) fn password(&self, username: &Username) -> Option<StoredPassword> {
         self.users.read(username.as_str(), |account| account.password.clone())

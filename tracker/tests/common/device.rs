@@ -51,7 +51,7 @@ pub(crate) async fn ask(session: &mut Connection<Socket>, request: Value) -> Val
     loop {
         let received = receive(session).await;
         // A push may arrive before the reply.
-        if received["status"] != "ROOM_UPDATE" {
+        if !["ROOM_UPDATE", "ANNOUNCEMENT"].iter().any(|push| received["status"] == *push) {
             return received;
         }
     }

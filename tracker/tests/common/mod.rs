@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracker::config::{Config, PasswordCost};
+use tracker::operator::Operator;
 use tracker::server::{RunError, TrackerServer};
 
 /// A time limit longer than any step takes on a slow machine. A step that succeeds never waits so long.
@@ -47,6 +48,7 @@ pub(crate) struct TestTracker {
     pub(crate) address: SocketAddr,
     pub(crate) status: Option<SocketAddr>,
     pub(crate) folder: Arc<TempDir>,
+    pub(crate) operator: Operator,
     stop: CancellationToken,
     running: Option<JoinHandle<Result<(), RunError>>>,
 }
@@ -66,8 +68,9 @@ impl TestTracker {
         set(&mut config);
         let server = TrackerServer::bind(config).await.unwrap();
         let (address, status, stop) = (server.local_addr(), server.status_addr(), CancellationToken::new());
+        let operator = server.operator();
         let running = Some(tokio::spawn(server.run(stop.clone())));
-        Self { address, status, folder, stop, running }
+        Self { address, status, folder, operator, stop, running }
     }
 
     /// Stops the tracker in order and returns its data folder.

@@ -126,7 +126,8 @@ impl Chat {
             | TrackerRequest::ChangePassword { .. }
             | TrackerRequest::Logout
             | TrackerRequest::Ping
-            | TrackerRequest::Pong => Vec::new(),
+            | TrackerRequest::Pong
+            | TrackerRequest::Admin(_) => Vec::new(),
         }
     }
 

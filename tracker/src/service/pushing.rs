@@ -1,0 +1,49 @@
+//! The service's part for pushes: it sends the changes of rooms to the members' sessions.
+
+use std::sync::Arc;
+
+use commons::names::Username;
+use commons::room::Room;
+
+use crate::push::{Notice, Push};
+use crate::repositories::watch::Changed;
+use crate::service::TrackerService;
+
+impl TrackerService {
+    /// Pushes the changes of rooms for as long as the tracker runs, whichever process makes them.
+    pub(crate) async fn push_changes(self: Arc<Self>) {
+        let mut wake = self.turn().wake();
+        // A change may have come before the signal existed.
+        drop(self.turn());
+        while wake.woken().await {
+            drop(self.turn());
+        }
+    }
+
+    /// Pushes a change of a room to the members that it concerns, except to the session that asked for it. Every push
+    /// of a change passes through it.
+    pub(crate) fn push(&self, change: &Changed<Room>) {
+        let deleter = self.deleter(change);
+        for notice in Notice::of(change, deleter.as_ref()) {
+            let room = self.rooms.snapshot(&notice.room, false).ok().filter(|room| room.id == notice.room_id);
+            let users = notice.recipients(room.is_some());
+            let Some(push) = Push::of(&notice, room) else { continue };
+            tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
+            let sessions = users.into_iter().filter_map(|username| self.connections.connection(username));
+            // The session that deleted another user's room gets no other news of it.
+            let asker = change.by.filter(|_| deleter.is_none());
+            for session in sessions.filter(|session| asker != Some(session.id)) {
+                session.push(push.frame(session.is_legacy()));
+            }
+        }
+    }
+
+    /// The admin who deleted a room of another user. `None` if the owner or the operator deleted it.
+    fn deleter(&self, change: &Changed<Room>) -> Option<Username> {
+        let (Some(room), None, Some(by)) = (&change.before, &change.after, change.by) else { return None };
+        match self.connections.is_current(&room.owner, by) {
+            true => None,
+            false => self.connections.user(by).filter(|user| *user != room.owner),
+        }
+    }
+}
