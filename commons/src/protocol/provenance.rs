@@ -77,14 +77,6 @@ pub struct StreamSpans {
     pub spans: Vec<(u64, u64)>,
 }
 
-impl StreamSpans {
-    /// Whether both entries name the same stream.
-    #[must_use]
-    pub fn is_of_same_stream(&self, other: &Self) -> bool {
-        (&self.username, self.incarnation) == (&other.username, other.incarnation)
-    }
-}
-
 impl TryFrom<String> for Incarnation {
     type Error = &'static str;
 

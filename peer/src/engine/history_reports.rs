@@ -42,7 +42,7 @@ impl Engine {
             Report::AckDue { author, conversation, stream } => {
                 self.acknowledge(author, conversation, stream, effects);
             }
-            Report::Fork { conversation, room, author, .. } => {
+            Report::Fork { conversation, room, author } => {
                 let conversation = named(&conversation, room);
                 effects.publish(conversation.map(|conversation| Event::Fork { conversation, author }));
             }

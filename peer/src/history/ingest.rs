@@ -290,7 +290,6 @@ impl Tables {
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
                 author: name.author.clone(),
-                seq,
             });
         }
         Ok(())

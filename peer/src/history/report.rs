@@ -52,8 +52,6 @@ pub enum Report {
         room: Option<RoomName>,
         /// The author of both messages.
         author: Username,
-        /// The sequence number that occurs twice.
-        seq: u64,
     },
     /// Messages that were not accepted.
     BatchRejected {

@@ -308,7 +308,7 @@ mod tests {
         let mut bob = history(BOB);
         ingest(&mut bob, ANA, &room(), &first);
         let reports = ingest(&mut bob, ANA, &room(), &other);
-        let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA), seq: 2 };
+        let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA) };
         assert!(reports.contains(&fork), "{reports:?}");
         assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "claimed before");
         assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
@@ -316,11 +316,11 @@ mod tests {
         let mut carla = history(CARLA);
         ingest(&mut carla, ANA, &room(), &other);
         let reports = ingest(&mut carla, ANA, &room(), &second);
-        assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 6, .. })), "{reports:?}");
+        assert!(reports.iter().any(|report| matches!(report, Report::Fork { .. })), "{reports:?}");
         let mut carla = history(CARLA);
         ingest(&mut carla, ANA, &room(), &second);
         let reports = ingest(&mut carla, ANA, &room(), &other);
-        assert!(reports.iter().any(|report| matches!(report, Report::Fork { seq: 5, .. })), "{reports:?}");
+        assert!(reports.iter().any(|report| matches!(report, Report::Fork { .. })), "{reports:?}");
         assert_eq!(kept(&mut carla, &room()), ["6"]);
     }
 
