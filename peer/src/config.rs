@@ -284,7 +284,8 @@ mod tests {
         let config = Config::command();
         let commands = std::iter::once(&config).chain(config.get_subcommands());
         for flag in commands.flat_map(|command| command.get_arguments()) {
-            let name = flag.get_long().unwrap_or_default().replace('-', "_").to_uppercase();
+            let Some(name) = flag.get_long() else { continue };
+            let name = name.replace('-', "_").to_uppercase();
             assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(format!("PEER_{name}").as_str()));
         }
     }
