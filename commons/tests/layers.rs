@@ -200,3 +200,10 @@ fn control_a_circle_and_a_step_up_are_found() {
     assert_eq!(circles(&imports), [BTreeSet::from(circle)]);
     assert!(row("peer", "service") < row("peer", "history"));
 }
+
+#[test]
+fn code_after_a_declared_test_module_is_read() {
+    let whole = "#[cfg(test)]\nmod testing;\nuse crate::history::History;\n#[cfg(test)]\nmod tests {\n}\n";
+    let code = Source::new("peer/src/engine/mod.rs".into(), whole.into()).code;
+    assert!(code.contains("crate::history") && !code.contains("mod tests"), "{code}");
+}

@@ -23,7 +23,8 @@ pub struct Source {
 }
 
 impl Source {
-    fn new(path: String, whole: String) -> Self {
+    /// Cuts the tests and the comments out of a file.
+    pub fn new(path: String, whole: String) -> Self {
         // A simulation is test code too. It lies in `src` because it uses private names.
         let test = path.contains("/simulation/");
         // The tests stand at the end of a file. `mod testing;` in between only declares another file.
