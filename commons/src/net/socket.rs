@@ -3,14 +3,14 @@
 //! It binds, accepts and dials. All other code uses a [`Socket`] and does not see its implementation.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -85,6 +85,13 @@ impl Socket {
     pub async fn dial(address: impl ToSocketAddrs) -> io::Result<Self> {
         let stream = timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await??;
         Self::new(stream)
+    }
+
+    /// Connects from one of the addresses of this computer, as [`Self::dial`] does.
+    pub async fn dial_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind((source, 0).into())?;
+        Self::new(timeout(DIAL_TIMEOUT, socket.connect(address)).await??)
     }
 
     /// Connects and encrypts with the identity `me`. The other side has then proven [`Self::remote_key`]. The caller

@@ -68,6 +68,10 @@ impl BareTls {
 
     pub async fn accept(&self, listener: &TcpListener) -> TlsStream<TcpStream> {
         let (stream, _) = listener.accept().await.unwrap();
+        self.answer(stream).await
+    }
+
+    pub async fn answer(&self, stream: TcpStream) -> TlsStream<TcpStream> {
         stream.set_nodelay(true).unwrap();
         self.acceptor.accept(stream).await.unwrap().into()
     }
