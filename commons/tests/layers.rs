@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["reload"],
             &["args"],
             &["admin_task"],
+            &["monitor"],
             &["server", "password_reset", "folder_check", "recovery", "logs"],
             &["session", "liveness", "status", "operator"],
             &["backup"],

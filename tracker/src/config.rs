@@ -13,13 +13,13 @@ use commons::net::socket::host_and_port;
 use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
-    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, MOTD_MAX, NEWCOMERS_PER_NETWORK, PREAUTH_MAX,
-    SESSIONS_MAX, SESSIONS_PER_NETWORK,
+    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, MONITOR_INTERVAL_MIN, MOTD_MAX, NEWCOMERS_PER_NETWORK,
+    PREAUTH_MAX, SESSIONS_MAX, SESSIONS_PER_NETWORK,
 };
 use crate::size::Size;
 
 /// The settings that a running tracker takes over from a changed settings file. All others need a restart.
-pub const RELOADABLE: [&str; 14] = [
+pub const RELOADABLE: [&str; 15] = [
     "ping_interval",
     "ping_timeout",
     "seat_hold",
@@ -27,6 +27,7 @@ pub const RELOADABLE: [&str; 14] = [
     "registration_code_file",
     "motd",
     "plaintext",
+    "monitor",
     "max_sessions",
     "max_strangers",
     "max_per_network",
@@ -76,6 +77,9 @@ pub struct Config {
     /// Serve metrics, health checks and a status page on this address; port 0 picks a free port
     #[arg(long, env = "TRACKER_STATUS", value_name = "ADDR:PORT", value_parser = host_and_port)]
     pub status: Option<String>,
+    /// Print the figures of the tracker on the console at this interval
+    #[arg(long, env = "TRACKER_MONITOR", value_name = "TIME", value_parser = monitor_interval)]
+    pub monitor: Option<Duration>,
     /// The limits on connections
     #[command(flatten)]
     pub connections: ConnectionLimits,
@@ -210,6 +214,16 @@ fn some(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         parsed => parsed.map_err(|_| "must be a number".to_owned()),
+    }
+}
+
+/// Parses the interval of the monitor.
+fn monitor_interval(text: &str) -> Result<Duration, String> {
+    match some_time(text)? {
+        interval if interval < MONITOR_INTERVAL_MIN => {
+            Err(format!("must be at least {}", humantime::format_duration(MONITOR_INTERVAL_MIN)))
+        }
+        interval => Ok(interval),
     }
 }
 

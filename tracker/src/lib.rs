@@ -14,6 +14,7 @@
 //! - `client`, `send_queue`: the state of one connection; the frames that wait for it.
 //! - `active_connections`, `login`: the authenticated sessions; a login and its id.
 //! - `metrics`, `timing`, `load`: the figures of a running tracker.
+//! - [`monitor`]: the figures and the busiest sessions on the console.
 //! - `status`: the status page, the metrics and the health checks, on an address of their own.
 //! - `traffic`: the bytes and requests of one session.
 //! - `admission`: decides which connections are accepted.
@@ -42,6 +43,7 @@ mod login;
 mod login_throttle;
 pub mod logs;
 mod metrics;
+pub mod monitor;
 pub mod operator;
 mod password_queue;
 pub mod password_reset;

@@ -170,6 +170,12 @@ pub(crate) const BACKUP_FILES_MAX: usize = 64;
 /// The time without progress after which the transfer of a backup ends.
 pub const BACKUP_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// The shortest interval of the monitor. A reading walks through all sessions.
+pub(crate) const MONITOR_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The number of the busiest sessions that the monitor shows.
+pub(crate) const MONITOR_SESSIONS: usize = 5;
+
 /// The number of changes of a collection that may wait for the disk.
 pub(crate) const CHANGES_WAITING_MAX: usize = 1024;
 

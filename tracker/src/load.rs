@@ -20,6 +20,8 @@ pub(crate) struct Load {
     pub(crate) queued_bytes: usize,
     /// The number of bytes in the longest send queue.
     pub(crate) longest_queue_bytes: usize,
+    /// The number of changes that wait for the disk.
+    pub(crate) changes_waiting: usize,
     /// The times of writing changes to the disk.
     pub(crate) flushes: TimingCounts,
 }
@@ -39,6 +41,7 @@ impl Load {
             hashes_waiting: authenticator.hashes_waiting(),
             queued_bytes,
             longest_queue_bytes,
+            changes_waiting: store.changes_waiting(),
             flushes: store.flushes(),
         }
     }

@@ -33,6 +33,7 @@ use tracker::backup::{self, Backup, restore};
 use tracker::config::{Config, LogConfig};
 use tracker::folder_check;
 use tracker::logs::start::Logs;
+use tracker::monitor::Monitor;
 use tracker::operator::Operator;
 use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
@@ -128,7 +129,9 @@ async fn run(
         systemd::ready(&format!("listening on {address}"));
         tasks.spawn(systemd::give_signs_of_life());
     }
+    let monitor = tokio::spawn(Monitor::new(&server, logs.console()).run());
     let ran = server.run(stop).await;
+    monitor.abort();
     if let Err(error) = &ran {
         tracing::error!(%error, "the tracker stops");
     }

@@ -203,6 +203,11 @@ impl TrackerServer {
         self.settings.clone()
     }
 
+    /// The source of the figures of this tracker.
+    pub(crate) fn source(&self) -> Source {
+        Source::new(self.service.clone(), self.admission.clone())
+    }
+
     /// The source of backups of this tracker.
     #[must_use]
     pub fn backups(&self) -> BackupSource {
@@ -217,7 +222,7 @@ impl TrackerServer {
         let mut changed = self.settings.subscribe();
         own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), changed.clone()).run());
         if let Some(status) = self.status.take() {
-            own.spawn(status.run(Source::new(self.service.clone(), self.admission.clone())));
+            own.spawn(status.run(self.source()));
         }
         let served = loop {
             tokio::select! {

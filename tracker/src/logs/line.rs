@@ -54,6 +54,17 @@ impl Line {
         line
     }
 
+    /// Writes a text for the operator, which may have several lines.
+    pub(crate) fn console(text: String, format: LogFormat, now: DateTime<Utc>) -> Self {
+        let fields = Fields { message: text, class: None, others: Vec::new() };
+        match format {
+            LogFormat::Text => {
+                Self { head: String::new(), rest: fields.message, level: Level::INFO, class: None }
+            }
+            LogFormat::Json => Self::new(Level::INFO, module_path!(), fields, format, now),
+        }
+    }
+
     /// Writes a line that says how many lines were dropped.
     pub(crate) fn dropped(count: u64, format: LogFormat, now: DateTime<Utc>) -> Self {
         let message = "lines were dropped, because the log could not be written fast enough".to_owned();

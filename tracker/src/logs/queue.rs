@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,16 @@ pub(crate) trait Output: Send + 'static {
 pub(crate) struct LogQueue {
     /// `None` wakes the thread.
     lines: SyncSender<Option<Arc<Line>>>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<QueueCounts>,
+}
+
+/// The counts that both ends of a queue change.
+#[derive(Debug, Default)]
+struct QueueCounts {
+    /// The number of lines that were dropped since the last count was written.
+    dropped: AtomicU64,
+    /// The number of lines that wait.
+    waiting: AtomicUsize,
 }
 
 /// The writing thread. When this is dropped, the thread writes the waiting lines and ends.
@@ -48,22 +57,30 @@ impl LogQueue {
     fn start_bounded(output: impl Output, format: LogFormat, most: usize) -> io::Result<(Self, Writing)> {
         let (lines, waiting) = sync_channel(most);
         let (end, ended) = sync_channel(1);
-        let (dropped, stops) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counter, stopping) = (dropped.clone(), stops.clone());
+        let (counts, stops) = (Arc::<QueueCounts>::default(), Arc::new(AtomicBool::new(false)));
+        let queue = Self { lines, counts: counts.clone() };
+        let stopping = stops.clone();
         let write = move || {
-            write_all(output, format, &waiting, &counter, &stopping);
+            write_all(output, format, &waiting, &counts, &stopping);
             let _ = end.send(());
         };
         thread::Builder::new().name("log".to_owned()).spawn(write)?;
-        let queue = Self { lines, dropped };
         Ok((queue.clone(), Writing { queue, stops, ended }))
     }
 
     /// Adds a line. It is dropped and counted if the queue is full.
     pub(crate) fn push(&self, line: Arc<Line>) {
+        // Counted first, because the thread may take it at once.
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if self.lines.try_send(Some(line)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The number of lines that wait for the thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.counts.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -71,7 +88,7 @@ fn write_all(
     mut output: impl Output,
     format: LogFormat,
     waiting: &Receiver<Option<Arc<Line>>>,
-    dropped: &AtomicU64,
+    counts: &QueueCounts,
     stops: &AtomicBool,
 ) {
     loop {
@@ -79,8 +96,11 @@ fn write_all(
         let ends = stops.load(Ordering::Acquire) || matches!(first, Err(RecvTimeoutError::Disconnected));
         // At most one queue of lines, so that a flood cannot put off the flush.
         let lines = first.into_iter().chain(waiting.try_iter().take(LOG_LINES_WAITING_MAX));
-        lines.flatten().for_each(|line| output.write(&line));
-        match dropped.swap(0, Ordering::Relaxed) {
+        for line in lines.flatten() {
+            counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            output.write(&line);
+        }
+        match counts.dropped.swap(0, Ordering::Relaxed) {
             0 => {}
             count => output.write(&Line::dropped(count, format, Utc::now())),
         }

@@ -12,7 +12,7 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, LogFormat};
 use crate::logs::files::LogFiles;
 use crate::logs::layer::LogLayer;
 use crate::logs::line::Line;
@@ -23,6 +23,7 @@ use crate::logs::rotating_file::Rotation;
 #[derive(Debug)]
 pub struct Logs {
     control: LogControl,
+    console: Console,
     _writing: Vec<Writing>,
 }
 
@@ -31,6 +32,13 @@ pub struct Logs {
 pub struct LogControl {
     filter: Handle<EnvFilter, Registry>,
     rotation: Arc<Rotation>,
+}
+
+/// Prints texts for the operator on the console, in order with the log, and not in its files. A clone is cheap.
+#[derive(Debug, Clone)]
+pub struct Console {
+    queue: LogQueue,
+    format: LogFormat,
 }
 
 /// The output to stderr.
@@ -45,7 +53,9 @@ impl Logs {
     pub fn start(config: &LogConfig) -> io::Result<Self> {
         let rotation = Arc::new(Rotation::new(config));
         let stderr = Stderr { in_colour: io::stderr().is_terminal() };
-        let mut started = vec![LogQueue::start(stderr, config.format)?];
+        let (queue, writing) = LogQueue::start(stderr, config.format)?;
+        let console = Console { queue: queue.clone(), format: config.format };
+        let mut started = vec![(queue, writing)];
         if let Some(folder) = &config.dir {
             let header = Line::header(config.format, Utc::now());
             started.push(LogQueue::start(LogFiles::open(folder, &rotation, &header)?, config.format)?);
@@ -55,13 +65,31 @@ impl Logs {
         let layer = LogLayer { format: config.format, queues };
         let own = filter_fn(|metadata| is_own(metadata.target()));
         registry().with(filter).with(layer.with_filter(own)).try_init().map_err(io::Error::other)?;
-        Ok(Self { control: LogControl { filter: handle, rotation }, _writing: writing })
+        Ok(Self { control: LogControl { filter: handle, rotation }, console, _writing: writing })
+    }
+
+    /// Returns the console.
+    #[must_use]
+    pub fn console(&self) -> Console {
+        self.console.clone()
     }
 
     /// Returns the handle that changes the settings.
     #[must_use]
     pub fn control(&self) -> LogControl {
         self.control.clone()
+    }
+}
+
+impl Console {
+    /// Prints a text. It is dropped and counted if the console does not keep up.
+    pub(crate) fn print(&self, text: String) {
+        self.queue.push(Arc::new(Line::console(text, self.format, Utc::now())));
+    }
+
+    /// The number of log lines that wait for the console.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 }
 

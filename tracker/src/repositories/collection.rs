@@ -91,6 +91,11 @@ impl<T: Record> Collection<T> {
         &self.flushes
     }
 
+    /// The number of changes that wait for the disk.
+    pub(crate) fn waiting(&self) -> usize {
+        self.changes.max_capacity() - self.changes.capacity()
+    }
+
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.committed().entries.len()

@@ -174,6 +174,11 @@ impl StoreFigures {
         self.rooms.len()
     }
 
+    /// The number of changes that wait for the disk, of all collections.
+    pub(crate) fn changes_waiting(&self) -> usize {
+        self.users.waiting() + self.rooms.waiting() + self.peers.waiting()
+    }
+
     /// The times of writing changes to the disk, of all collections.
     pub(crate) fn flushes(&self) -> TimingCounts {
         [self.users.flushes(), self.rooms.flushes(), self.peers.flushes()]

@@ -38,7 +38,7 @@ impl Collector for Exposed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Reading { uptime, connections, unauthenticated, load, counts, requests, sweeps, process } =
             &self.0;
-        let gauges: [(&str, &str, usize); 8] = [
+        let gauges: [(&str, &str, usize); 9] = [
             ("p2p_chat_sessions", "Sessions that have signed in", load.sessions),
             ("p2p_chat_connections", "Open connections", *connections),
             (
@@ -53,6 +53,7 @@ impl Collector for Exposed {
                 "Password hashes that wait for a processor",
                 load.hashes_waiting,
             ),
+            ("p2p_chat_changes_waiting", "Changes that wait for the disk", load.changes_waiting),
             ("p2p_chat_send_queue_bytes", "Bytes that wait to be sent, of all sessions", load.queued_bytes),
             (
                 "p2p_chat_send_queue_longest_bytes",

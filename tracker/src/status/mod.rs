@@ -9,6 +9,7 @@ pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod samples;
+pub(crate) mod units;
 
 use std::collections::VecDeque;
 use std::io;

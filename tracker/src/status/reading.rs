@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::active_connections::ActiveConnection;
 use crate::admission::Admission;
 use crate::load::Load;
 use crate::metrics::Counts;
@@ -61,6 +62,11 @@ impl Source {
             sweeps: metrics.sweeps.counts(),
             process: ProcessLoad::read(),
         }
+    }
+
+    /// The current sessions. They have names, so the status page must not show them.
+    pub(crate) fn sessions(&self) -> Vec<ActiveConnection> {
+        self.service.sessions()
     }
 
     /// Whether the tracker accepts further connections.

@@ -51,7 +51,8 @@ impl Sample {
         }
     }
 
-    fn since(&self, earlier: &Self) -> Interval {
+    /// The figures between an earlier sample and this one.
+    pub(crate) fn since(&self, earlier: &Self) -> Interval {
         let seconds = self.uptime.saturating_sub(earlier.uptime).as_secs_f64();
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let requests = self.requests.since(&earlier.requests);
