@@ -175,7 +175,7 @@ fn the_front_page_names_no_flag_that_does_not_exist() {
     // The page also names flags of cargo and of the tracker, which has its own parser.
     known.extend(["release", "example", "workspace", "help"]);
     known.extend(["data", "listen", "max-per-network", "max-new-per-network", "limit-loopback"]);
-    known.extend(["config", "log-dir", "status"]);
+    known.extend(["config", "log-dir", "monitor", "status"]);
     for word in FRONT_PAGE.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
         let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty() && !flag.starts_with('-'))
         else {
