@@ -65,6 +65,10 @@ pub struct Config {
     #[arg(long, global = true, env = "PEER_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
+    /// Read the registration code from this file, for a tracker that demands one [default: typed]
+    #[arg(long, env = "PEER_REGISTRATION_CODE_FILE", value_name = "FILE")]
+    pub registration_code_file: Option<PathBuf>,
+
     /// Allow plaintext with legacy clients, which have no key: never, loopback, always
     #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,

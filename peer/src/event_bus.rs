@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
+use crate::api::administration::AdminEvent;
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::sync::{Notify, mpsc};
 
@@ -356,8 +357,11 @@ fn weight(event: &Event) -> usize {
     let more = match event {
         Event::Message { content, .. }
         | Event::Sent { content, .. }
+        | Event::Admin(AdminEvent::Announcement { text: content, .. })
         | Event::Error { message: content, .. } => content.expose().len(),
-        Event::RoomEntered { room } | Event::RoomUpdate { room_state: room, .. } => room_weight(room),
+        Event::RoomEntered { room }
+        | Event::RoomUpdate { room_state: room, .. }
+        | Event::Admin(AdminEvent::RoomOwner { room_state: room, .. }) => room_weight(room),
         _ => 0,
     };
     size_of::<Item>() + more

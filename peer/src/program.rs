@@ -120,6 +120,7 @@ pub fn known(config: &Config) -> SignInOptions {
     SignInOptions {
         username: config.username.clone(),
         register: config.register,
+        code_file: config.registration_code_file.clone(),
         password: match (&config.password_file, env::var("PEER_PASSWORD")) {
             (Some(file), _) => PasswordSource::File(file.clone()),
             (None, Ok(password)) => PasswordSource::Given(password),

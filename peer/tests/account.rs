@@ -14,6 +14,7 @@ use by_hand::{Talk, sealed_in};
 use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
 use commons::net::plaintext::Plaintext;
 use commons::protocol::with_tracker::BoundKey;
+use commons::protocol::with_tracker::RoomsFate;
 use peer::api::account::AccountCommand;
 use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
@@ -144,7 +145,7 @@ async fn deleted_account_is_removed_from_tracker_and_computer() {
     bob.join("sala").await;
     let delete = |name: Option<&str>, password: Option<&str>| {
         let (name, password) = (name.map(user), password.map(Password::typed));
-        wish(&ana, AccountCommand::Delete { name, password })
+        wish(&ana, AccountCommand::Delete { name, password, rooms: RoomsFate::HandOn })
     };
     assert_eq!(delete(Some("bob"), Some("password of ana")).await.unwrap_err().code(), "USAGE");
     let wanted = |tries_left| Err(CommandError::PasswordWanted { tries_left });
@@ -244,7 +245,8 @@ async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
         keep: Keep::OnDisk,
     };
     let service = PeerService::start(config).await.unwrap();
-    let who = |register| SignIn { username: user("ana"), password: old(), register, changed_to: None };
+    let who =
+        |register| SignIn { username: user("ana"), password: old(), register, changed_to: None, code: None };
     // A folder in the way prevents the write of the tracker's key.
     let obstacle = data.path().join("known_trackers.new");
     fs::create_dir(&obstacle).unwrap();

@@ -18,9 +18,10 @@ use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
+use peer::api::status::LinkState;
 use peer::api::status::Trust;
 use peer::api::undeliverable::Undeliverable;
-use peer::api::{Answer, Command, Event, LinkState};
+use peer::api::{Answer, Command, Event};
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::untrusted::AsUntrusted;
 use proxy::{Deed, Proxy, Way};
@@ -317,6 +318,7 @@ async fn peer_that_refuses_plaintext_uses_none() {
         password: password_of("strict"),
         register: true,
         changed_to: None,
+        code: None,
     };
     strict.sign_in(sign_in_as).await.unwrap();
     let mut ana = tracker.peer("ana").await;

@@ -104,7 +104,7 @@ async fn only_an_undelivered_message_can_be_withdrawn() {
 
     bob.service.stop().await;
     ana.until(
-        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+        |e| matches!(e, Event::Link { peer, state: peer::api::status::LinkState::Down, .. } if *peer == user("bob")),
     )
     .await;
     ana.say("a slip").await;
@@ -141,7 +141,7 @@ async fn member_who_left_is_not_waited_for_and_is_reported() {
     let [mut ana, mut bob, carla] = three_in(&tracker, "sala").await;
     bob.service.stop().await;
     ana.until(
-        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+        |e| matches!(e, Event::Link { peer, state: peer::api::status::LinkState::Down, .. } if *peer == user("bob")),
     )
     .await;
     ana.say("bye bob").await;

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use commons::protocol::with_tracker::RequestId;
+use peer::api::administration::{AdminAnswer, AdminEvent};
 use peer::api::request::{Action, parse};
 use peer::api::{Answer, Event, schema};
 use peer::config::Config;
@@ -65,6 +66,8 @@ variants!(event_name, EVENTS: Event {
     Event::RoomUpdate { .. } => "room_update",
     Event::RoomLeft { .. } => "room_left",
     Event::RoomDeleted { .. } => "room_deleted",
+    Event::Admin(AdminEvent::Announcement { .. }) => "announcement",
+    Event::Admin(AdminEvent::RoomOwner { .. }) => "room_owner",
     Event::Link { .. } => "link",
     Event::KeyChanged { .. } => "key_changed",
     Event::KeyAccepted { .. } => "key_accepted",
@@ -91,6 +94,8 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::IdentityExported { .. } => "identity_exported",
     Answer::IdentityImported { .. } => "identity_imported",
     Answer::AccountDeleted => "account_deleted",
+    Answer::Admin(AdminAnswer::Sessions { .. }) => "sessions",
+    Answer::Admin(AdminAnswer::Bans { .. }) => "bans",
     Answer::SafetyNumber { .. } => "safety_number",
     Answer::WhoAmI { .. } => "who_am_i",
     Answer::Blocked { .. } => "blocked",

@@ -39,7 +39,7 @@ async fn service(tracker: SocketAddr, data: &Path) -> Arc<PeerService> {
 }
 
 fn ana(register: bool) -> SignIn {
-    SignIn { username: user("ana"), password: password_of("ana"), register, changed_to: None }
+    SignIn { username: user("ana"), password: password_of("ana"), register, changed_to: None, code: None }
 }
 
 /// The reaction of a scripted tracker to a request.

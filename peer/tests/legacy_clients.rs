@@ -159,7 +159,7 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     py.join("sala");
     ana.linked("py").await;
     drop(py);
-    ana.until(|event| matches!(event, Event::Link { state: peer::api::LinkState::Down, .. })).await;
+    ana.until(|event| matches!(event, Event::Link { state: peer::api::status::LinkState::Down, .. })).await;
     let offline = |event: &Event| matches!(event, Event::RoomUpdate { change, .. } if format!("{change:?}") == "Offline");
     ana.until(offline).await;
     ana.say("while away").await;
@@ -198,7 +198,7 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     ana.until(|event| matches!(event, Event::Written { .. })).await;
     drop(py);
     let down = |event: &Event| {
-        matches!(event, Event::Link { state: peer::api::LinkState::Down, encrypted: false, .. })
+        matches!(event, Event::Link { state: peer::api::status::LinkState::Down, encrypted: false, .. })
     };
     ana.until(down).await;
     ana.say("later").await;

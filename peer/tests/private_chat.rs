@@ -8,7 +8,8 @@ use common::{Tracker, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::{Command, Event, LinkState};
+use peer::api::status::LinkState;
+use peer::api::{Command, Event};
 
 #[tokio::test]
 async fn private_message_reaches_one_and_switches_nothing() {

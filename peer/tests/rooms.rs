@@ -80,7 +80,7 @@ async fn joining_and_leaving_is_reported() {
         assert_eq!((username, members), (user("bob"), vec![user("ana"), user("carla")]));
     }
     ana.until(
-        |e| matches!(e, Event::Link { peer, state: peer::api::LinkState::Down, .. } if *peer == user("bob")),
+        |e| matches!(e, Event::Link { peer, state: peer::api::status::LinkState::Down, .. } if *peer == user("bob")),
     )
     .await;
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use commons::names::Username;
+use commons::protocol::with_tracker::RoomsFate;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::password::Password;
@@ -46,6 +47,9 @@ pub enum AccountCommand {
         name: Option<Username>,
         /// The account's password, which is checked.
         password: Option<Password>,
+        /// The fate of the user's own rooms: they go to the member who is there longest, or are deleted.
+        #[serde(default, skip_serializing_if = "RoomsFate::is_default")]
+        rooms: RoomsFate,
     },
 }
 

@@ -18,6 +18,10 @@ pub enum Loss {
         /// The members besides this user.
         others: Vec<Username>,
     },
+    /// A room of another user, which an admin deletes.
+    RoomOfOthers(RoomName),
+    /// The account of another user, which an admin deletes.
+    AccountOfOther(Username),
     /// The messages of a conversation on this device.
     History(Conversation),
     /// The account, its rooms, and all its data on this device.

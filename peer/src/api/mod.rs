@@ -4,6 +4,7 @@
 //! another process.
 
 pub mod account;
+pub mod administration;
 pub mod conversation;
 mod debug;
 pub mod error;
@@ -30,10 +31,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
+use crate::api::administration::{AdminAnswer, AdminCommand, AdminEvent};
 use crate::api::conversation::Conversation;
 use crate::api::past::{After, Before};
 use crate::api::sign_in::SignInCommand;
-use crate::api::status::{MemberStatus, Status, TrackerState};
+use crate::api::status::{LinkState, MemberStatus, Status, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::undeliverable::Undeliverable;
 use crate::identity::password::Password;
@@ -188,6 +190,9 @@ pub enum Command {
     /// A command about the user's own account; its JSON form is as flat as the others.
     #[serde(untagged)]
     Account(AccountCommand),
+    /// A command of an admin of the tracker.
+    #[serde(untagged)]
+    Admin(AdminCommand),
 }
 
 /// The result of a command, besides the events that it causes.
@@ -322,6 +327,9 @@ pub enum Answer {
         /// The number of messages that were not delivered in time, by user.
         undelivered: Vec<(Username, usize)>,
     },
+    /// An answer to a command of an admin.
+    #[serde(untagged)]
+    Admin(AdminAnswer),
 }
 
 /// An event that the peer publishes to its frontends.
@@ -554,14 +562,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-}
-
-/// The state of a link to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkState {
-    /// The link is open.
-    Up,
-    /// The link is closed.
-    Down,
+    /// An event that an admin, the operator, or the end of an account causes.
+    #[serde(untagged)]
+    Admin(AdminEvent),
 }

@@ -179,6 +179,7 @@ fn shown(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use commons::names::{RoomName, Username};
+    use commons::protocol::with_tracker::RoomsFate;
     use serde_json::json;
 
     use super::*;
@@ -309,7 +310,11 @@ mod tests {
             ),
             (
                 json!({"command": "delete_account", "password": "secret"}),
-                Command::Account(AccountCommand::Delete { name: None, password: Some(secret()) }),
+                Command::Account(AccountCommand::Delete {
+                    name: None,
+                    password: Some(secret()),
+                    rooms: RoomsFate::HandOn,
+                }),
             ),
             (json!({"command": "quit"}), Command::Quit),
         ] {

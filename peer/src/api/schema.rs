@@ -5,6 +5,7 @@
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::RoomsFate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub enum Type {
     Password,
     /// A key in hex.
     Key,
+    /// The fate of rooms: `hand_on` or `delete`.
+    RoomsFate,
 }
 
 /// A field of a JSON command.
@@ -130,7 +133,27 @@ pub const COMMANDS: &[Schema] = &[
         &[required("old", Type::Password), required("new", Type::Password)],
         "change your password",
     ),
-    schema("delete_account", &[required("password", Type::Password)], "delete your account for ever"),
+    schema(
+        "delete_account",
+        &[required("password", Type::Password), optional("rooms", Type::RoomsFate)],
+        "delete your account for ever; your rooms go to other members, or are deleted",
+    ),
+    schema("sessions", &[], "for admins: list the sessions of the tracker"),
+    schema("admin_kick", &[required("user", Type::User)], "for admins: end the session of a user"),
+    schema(
+        "admin_ban",
+        &[optional("user", Type::User), optional("address", Type::Text), optional("seconds", Type::Count)],
+        "for admins: ban a user, an address or a network",
+    ),
+    schema(
+        "admin_unban",
+        &[optional("user", Type::User), optional("address", Type::Text)],
+        "for admins: lift a ban",
+    ),
+    schema("admin_bans", &[], "for admins: list the bans"),
+    schema("admin_announce", &[required("text", Type::Text)], "for admins: send a text to everybody"),
+    schema("admin_delete_room", &[required("room", Type::Room)], "for admins: delete a room of any user"),
+    schema("admin_remove", &[required("user", Type::User)], "for admins: delete the account of a user"),
     schema(
         "export_identity",
         &[required("password", Type::Password)],
@@ -143,7 +166,7 @@ pub const COMMANDS: &[Schema] = &[
     ),
     schema(
         "register",
-        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD],
+        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD, optional("code", Type::Password)],
         "create an account and sign in to it",
     ),
     schema(
@@ -202,6 +225,7 @@ impl Type {
             Self::Text => text.is_some_and(|text| !text.is_empty()),
             Self::Password => text.is_some(),
             Self::Key => text.is_some_and(|text| text.parse::<PublicKey>().is_ok()),
+            Self::RoomsFate => RoomsFate::deserialize(value).is_ok(),
             Self::Room => text.is_some_and(|text| RoomName::parse(text).is_ok()),
             Self::User => text.is_some_and(|text| Username::parse(text).is_ok()),
             Self::Conversation => Conversation::deserialize(value).is_ok(),
@@ -222,6 +246,7 @@ impl Type {
             Self::Message => "a message id, or its last four digits or more",
             Self::MessageId => "a whole message id",
             Self::Password => "a text",
+            Self::RoomsFate => "\"hand_on\" or \"delete\"",
             Self::Key => "a key of 64 hex digits",
         }
     }

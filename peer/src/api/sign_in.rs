@@ -22,6 +22,9 @@ pub struct SignIn {
     /// computer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_to: Option<Password>,
+    /// The registration code, for a registration at a tracker that demands one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Password>,
 }
 
 /// A command of a user who is not signed in.
@@ -50,6 +53,9 @@ pub enum SignInCommand {
         username: Username,
         /// The password of the account.
         password: Password,
+        /// The registration code, if the tracker demands one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Password>,
     },
     /// Import an account that was exported on another computer. A sign-in may follow.
     ImportIdentity {

@@ -69,3 +69,13 @@ pub struct MemberStatus {
     /// The trust in the member's key.
     pub trust: Trust,
 }
+
+/// The state of a link to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// The link is open.
+    Up,
+    /// The link is closed.
+    Down,
+}

@@ -66,9 +66,9 @@ impl Asking {
     /// Returns the command that carries the password.
     pub(crate) fn with_password(&self, password: Password) -> Command {
         match &self.looking {
-            Some(Command::Account(AccountCommand::Delete { name, .. })) => {
-                let (name, password) = (name.clone(), Some(password));
-                Command::Account(AccountCommand::Delete { name, password })
+            Some(Command::Account(AccountCommand::Delete { name, rooms, .. })) => {
+                let (name, password, rooms) = (name.clone(), Some(password), *rooms);
+                Command::Account(AccountCommand::Delete { name, password, rooms })
             }
             _ => Command::Unlock { password },
         }
@@ -140,7 +140,10 @@ mod tests {
 
     #[test]
     fn the_password_that_deletes_goes_with_the_deletion() {
-        let delete = |password| Command::Account(AccountCommand::Delete { name: None, password });
+        let delete = |password| {
+            let rooms = commons::protocol::with_tracker::RoomsFate::Delete;
+            Command::Account(AccountCommand::Delete { name: None, password, rooms })
+        };
         let mut asking = Asking::default();
         assert!(!asking.password(delete(None)));
         let secret = Password::typed("secret");

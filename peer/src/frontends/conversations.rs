@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::administration::AdminEvent;
 use commons::names::{RoomName, Username};
 
 use crate::api::conversation::Conversation;
@@ -148,7 +149,10 @@ impl Conversations {
                     self.set_open(Conversation::Room(room.name.clone()));
                 }
             }
-            Event::RoomUpdate { room, room_state, .. } if self.rooms.find(room).is_some() => {
+            Event::RoomUpdate { room, room_state, .. }
+            | Event::Admin(AdminEvent::RoomOwner { room, room_state, .. })
+                if self.rooms.find(room).is_some() =>
+            {
                 self.rooms.set((**room_state).clone());
             }
             Event::RoomLeft { room } | Event::RoomDeleted { room } => {

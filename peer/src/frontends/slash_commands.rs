@@ -4,12 +4,15 @@
 
 use commons::names::{NameError, RoomName, Username};
 use commons::nearest;
+use commons::protocol::with_tracker::RoomsFate;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
+use crate::api::administration::AdminCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
+use crate::frontends::terminal::admin_input::{self, ARGUMENTS};
 use crate::limits::{HISTORY_PAGE, MESSAGE_ID_DIGITS};
 
 /// The meaning of a line of input.
@@ -184,8 +187,15 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
     spec("/password", &[], "", "change your password", ArgKind::Nothing, |_| Ok(ParsedInput::NewPassword)),
-    spec("/delete-account", &[], "", "delete your account for ever", ArgKind::Nothing, |rest| {
-        run(Command::Account(AccountCommand::Delete { name: optional(rest, user)?, password: None }))
+    spec("/delete-account", &[], "[+rooms]", "delete your account for ever", ArgKind::Nothing, |rest| {
+        let (name, rooms) = deletion(rest);
+        run(Command::Account(AccountCommand::Delete { name: optional(name, user)?, password: None, rooms }))
+    }),
+    spec("/sessions", &[], "", "for admins: the sessions of the tracker", ArgKind::Nothing, |_| {
+        run(Command::Admin(AdminCommand::Sessions))
+    }),
+    spec("/admin", &[], ARGUMENTS, "for admins: act on users, rooms and bans", ArgKind::Nothing, |rest| {
+        admin_input::parse(rest).map_err(ArgError::Admin).and_then(|command| run(Command::Admin(command)))
     }),
     spec("/help", &[], "[COMMAND]", "this list", ArgKind::Command, |rest| {
         Ok(ParsedInput::Help(optional(rest, |name| {
@@ -214,6 +224,8 @@ enum ArgError {
     Name(NameError),
     /// There is no command of this name.
     Unknown(String),
+    /// The arguments of `/admin` are wrong, for this reason.
+    Admin(String),
 }
 
 impl From<NameError> for ArgError {
@@ -248,6 +260,14 @@ fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
     let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
     let (file, name) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
     Ok((some(file)?, name.map(conversation).transpose()?))
+}
+
+/// Parses the arguments of `/delete-account`: `+rooms` deletes the user's rooms too.
+fn deletion(rest: &str) -> (&str, RoomsFate) {
+    match rest.strip_suffix("+rooms") {
+        Some(name) => (name.trim_end(), RoomsFate::Delete),
+        None => (rest, RoomsFate::HandOn),
+    }
 }
 
 fn count(text: &str) -> Result<usize, ArgError> {
@@ -315,6 +335,7 @@ impl Spec {
             ArgError::Missing => format!("type {}: {}", self.usage(), self.help),
             ArgError::Not(what) => format!("{what} ({})", self.usage()),
             ArgError::Name(error) => format!("{error} ({})", self.usage()),
+            ArgError::Admin(text) => text,
             ArgError::Unknown(name) => return unknown(&format!("/{}", name.trim_start_matches('/'))),
         })
     }
@@ -347,6 +368,7 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<ParsedInput, Command
             }
             ArgError::Name(error) => CommandError::Usage(format!("{error} (@name text)")),
             ArgError::Unknown(name) => unknown(&name),
+            ArgError::Admin(text) => CommandError::Usage(text),
         };
         return private(rest).map_err(wrong);
     }
@@ -441,7 +463,19 @@ mod tests {
             ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),
             (
                 "/delete-account bob",
-                Command::Account(AccountCommand::Delete { name: Some(bob()), password: None }),
+                Command::Account(AccountCommand::Delete {
+                    name: Some(bob()),
+                    password: None,
+                    rooms: RoomsFate::HandOn,
+                }),
+            ),
+            (
+                "/delete-account +rooms",
+                Command::Account(AccountCommand::Delete {
+                    name: None,
+                    password: None,
+                    rooms: RoomsFate::Delete,
+                }),
             ),
             (
                 "/history",

@@ -1,4 +1,4 @@
-//! Commands on the user's own account at the tracker: its keys, its password, its deletion.
+//! Commands on accounts at the tracker: the user's own with its keys and its password, and those of admins.
 //!
 //! The password is stored in two places: it seals the key on this device, and the tracker knows it. A change goes in
 //! three steps. The new seal is written beside the old one, the tracker changes the password, and the new seal replaces
@@ -10,10 +10,12 @@ use std::path::Path;
 use commons::endorsement::Endorsement;
 use commons::keys::Seed;
 use commons::names::Username;
-use commons::protocol::with_tracker::{BoundKey, ErrorCode};
+use commons::protocol::administration::AdminRequest;
+use commons::protocol::with_tracker::{BoundKey, ErrorCode, RoomsFate};
 
 use crate::api::Answer;
 use crate::api::account::AccountCommand;
+use crate::api::administration::{AdminAnswer, AdminCommand};
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
 use crate::identity::identity_export::{AccountLocation, export_text};
@@ -48,8 +50,8 @@ impl Account<'_> {
             AccountCommand::ExportIdentity { password } => {
                 return Ok(Answer::IdentityExported { content: self.export(&password).await? });
             }
-            AccountCommand::Delete { password, .. } => {
-                self.delete(password).await?;
+            AccountCommand::Delete { password, rooms, .. } => {
+                self.delete(password, rooms).await?;
                 return Ok(Answer::AccountDeleted);
             }
         }
@@ -107,15 +109,40 @@ impl Account<'_> {
     }
 
     /// Deletes the account. The password has opened the seal on this device; the tracker checks it again.
-    async fn delete(&self, password: Option<Password>) -> Result<(), CommandError> {
+    async fn delete(&self, password: Option<Password>, rooms: RoomsFate) -> Result<(), CommandError> {
         let Some(password) = password else {
             return Err(CommandError::Usage("the account is deleted by its password only".to_owned()));
         };
-        match self.tracker.delete_account(&password.digest()).await {
+        match self.tracker.delete_account(&password.digest(), rooms).await {
             Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
                 Err(CommandError::PasswordChanged(self.user.clone()))
             }
             other => Ok(other?),
         }
     }
+}
+
+/// Carries out a command of an admin.
+pub(crate) async fn administer(
+    tracker: &PeerTrackerCommunication,
+    command: AdminCommand,
+) -> Result<Answer, CommandError> {
+    let request = match command {
+        AdminCommand::Sessions => {
+            return Ok(Answer::Admin(AdminAnswer::Sessions { sessions: tracker.list_sessions().await? }));
+        }
+        AdminCommand::AdminBans => {
+            return Ok(Answer::Admin(AdminAnswer::Bans { bans: tracker.list_bans().await? }));
+        }
+        AdminCommand::AdminKick { user } => AdminRequest::Kick { user: user.as_str().to_owned() },
+        AdminCommand::AdminBan(ban) => AdminRequest::Ban(ban),
+        AdminCommand::AdminUnban(target) => AdminRequest::Unban(target),
+        AdminCommand::AdminAnnounce { text } => AdminRequest::Announce { text },
+        AdminCommand::AdminDeleteRoom { room } => {
+            AdminRequest::AdminDeleteRoom { room: room.as_str().to_owned() }
+        }
+        AdminCommand::AdminRemove { user } => AdminRequest::RemoveUser { user: user.as_str().to_owned() },
+    };
+    tracker.administer(request).await?;
+    Ok(Answer::Done)
 }

@@ -19,7 +19,7 @@ use crate::history::tables::Tables;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
-use crate::service::account_commands::Account;
+use crate::service::account_commands::{Account, administer};
 use crate::service::{CurrentUser, PeerConfig, PeerService};
 
 impl PeerService {
@@ -73,6 +73,7 @@ impl PeerService {
             Command::Receipts { conversation } => return self.receipts(history, conversation).await,
             Command::Outbox => return self.outbox(history).await,
             Command::Withdraw { id } => return self.withdraw(history, &id).await,
+            Command::Admin(command) => return administer(tracker, command).await,
             Command::Account(command) => return self.change_account(session, command).await,
             Command::SignIn(_) => return Err(CommandError::already_signed_in()),
             Command::Quit | Command::SignOut => return Ok(self.quit(session).await),
@@ -109,7 +110,7 @@ impl PeerService {
         command: AccountCommand,
     ) -> Result<Answer, CommandError> {
         match &command {
-            AccountCommand::Delete { name, password } => {
+            AccountCommand::Delete { name, password, .. } => {
                 self.may_delete(session, name.as_ref(), password.clone()).await?;
             }
             AccountCommand::ExportIdentity { password } => self.unlock(session, password.clone()).await?,

@@ -7,14 +7,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
+use crate::api::administration::AdminEvent;
 use chrono::Utc;
 use commons::names::Username;
+use commons::protocol::administration::Announcement;
 use commons::protocol::with_tracker::FoundPeer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::engine::effect::{Effect, Effects};
@@ -245,6 +248,11 @@ impl Driver {
                     // The command that asked may have timed out.
                     let _ = caller.send(outcome);
                 }
+            }
+            TrackerReport::Announced(Announcement { from, text }) => {
+                let from = from.and_then(|name| Username::parse(&name).ok());
+                self.event_bus
+                    .publish(&Event::Admin(AdminEvent::Announcement { from, text: text.into() }), Row::None);
             }
             TrackerReport::Update(update) if self.session.is_some() => self.input(Input::RoomUpdate(update)),
             TrackerReport::Update(update) => self.signed_out.updated(*update),

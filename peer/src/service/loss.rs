@@ -6,6 +6,7 @@ use commons::names::RoomName;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
+use crate::api::administration::AdminCommand;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::service::PeerService;
@@ -16,6 +17,8 @@ impl PeerService {
         match command {
             Command::Delete { room } => self.room_loss(room.clone()?).await,
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
+            Command::Admin(AdminCommand::AdminDeleteRoom { room }) => Some(Loss::RoomOfOthers(room.clone())),
+            Command::Admin(AdminCommand::AdminRemove { user }) => Some(Loss::AccountOfOther(user.clone())),
             Command::Account(AccountCommand::Delete { .. }) => {
                 self.session.get().map(|session| Loss::Account(session.user.clone()))
             }

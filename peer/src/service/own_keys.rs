@@ -1,5 +1,6 @@
 //! The keys of the user's own account: those of other devices, which authenticate own messages.
 
+use crate::api::administration::AdminEvent;
 use commons::keys::Seed;
 use commons::names::Username;
 use tokio::time::sleep;
@@ -53,6 +54,14 @@ impl PeerService {
     #[must_use]
     pub fn new_key(&self) -> Option<Event> {
         self.new_key.get().map(|fingerprint| Event::NewKey { fingerprint: *fingerprint })
+    }
+
+    /// Returns the message of the day of this sign-in, for a frontend that could not subscribe before it.
+    #[must_use]
+    pub fn motd(&self) -> Option<Event> {
+        self.tracker
+            .motd()
+            .map(|text| Event::Admin(AdminEvent::Announcement { from: None, text: text.into() }))
     }
 
     /// Learns the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's

@@ -89,10 +89,12 @@ impl ServiceSlot {
     pub async fn execute(&self, command: SignInCommand) -> Result<Answer, CommandError> {
         match command {
             SignInCommand::SignIn { tracker, username, password, changed_to } => {
-                self.sign_in(tracker, SignIn { username, password, register: false, changed_to }).await
+                self.sign_in(tracker, SignIn { username, password, register: false, changed_to, code: None })
+                    .await
             }
-            SignInCommand::Register { tracker, username, password } => {
-                self.sign_in(tracker, SignIn { username, password, register: true, changed_to: None }).await
+            SignInCommand::Register { tracker, username, password, code } => {
+                self.sign_in(tracker, SignIn { username, password, register: true, changed_to: None, code })
+                    .await
             }
             SignInCommand::ImportIdentity { content, password, tracker } => {
                 let PeerConfig { data, seal_cost, .. } = &self.config;

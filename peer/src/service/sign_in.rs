@@ -123,12 +123,14 @@ impl DeviceKey {
         listening: SocketAddr,
         taken: &mut bool,
     ) -> Result<(), TrackerError> {
-        let SignIn { username, password, register, changed_to } = who;
+        let SignIn { username, password, register, changed_to, code } = who;
         let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
         let digest = changed_to.as_ref().unwrap_or(password).digest();
         let was_here = self.seal != Seal::New;
         if *register {
-            match tracker.register(username, &digest, listening, identity.clone()).await {
+            let registered =
+                tracker.register(username, &digest, code.as_ref(), listening, identity.clone()).await;
+            match registered {
                 Err(error) if was_here && is_refusal(&error, ErrorCode::UsernameTaken) => *taken = true,
                 outcome => return outcome,
             }

@@ -9,6 +9,7 @@ use commons::net::connection::Connection;
 use commons::net::frame::{FrameError, encode};
 use commons::net::socket::Socket;
 use commons::net::tls::{Identity, Purpose};
+use commons::protocol::administration::Announcement;
 use commons::protocol::with_tracker::{Refusal, RequestId, Status, TrackerMessage, TrackerRequest};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +56,12 @@ impl Connector {
             }
         };
         let (error, is_awaited) = (outcome.as_ref().err().cloned(), reply.is_some());
+        // A session that is made again has shown the message of the day before.
+        let motd = outcome.as_ref().ok().filter(|_| is_awaited).and_then(|reply| reply.motd.clone());
+        if let Some(text) = motd {
+            self.tracker.note_motd(&text);
+            report(&self.reports, TrackerReport::Announced(Announcement { from: None, text })).await;
+        }
         if error.is_none() || is_awaited {
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
         }

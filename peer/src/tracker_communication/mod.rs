@@ -19,11 +19,13 @@ use tokio::task::AbortHandle;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::Announcement;
+use crate::identity::password::Password;
 use crate::limits::{LIST_PAGES, REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
 use crate::tracker_communication::uplink::{Uplink, UplinkRequest};
 
+mod administration;
 mod connector;
 mod preauth_connection;
 pub(crate) mod tracker_endpoint;
@@ -67,6 +69,11 @@ impl PeerTrackerCommunication {
         self.tracker.key()
     }
 
+    /// The message of the day that came with the sign-in.
+    pub(crate) fn motd(&self) -> Option<&str> {
+        self.tracker.motd()
+    }
+
     /// Checks that the tracker answers and proves the expected key. No request is sent, and the connection stays open
     /// for a sign-in that follows soon. It can be used only before the first sign-in.
     pub(crate) async fn probe(&self) -> Result<Reached, TrackerError> {
@@ -88,15 +95,18 @@ impl PeerTrackerCommunication {
         answer.await.map_err(|_| TrackerError::Lost)?
     }
 
-    /// Registers an account with the key of `identity`, and signs in.
+    /// Registers an account with the key of `identity`, and signs in. A tracker may demand a registration code.
     pub(crate) async fn register(
         &self,
         username: &Username,
         password: &PasswordDigest,
+        code: Option<&Password>,
         listening: SocketAddr,
         identity: Identity,
     ) -> Result<(), TrackerError> {
-        let request = TrackerRequest::Register(credentials(username, Some(password), listening));
+        let code = code.map(|code| Secret(String::from_utf8_lossy(code.as_bytes()).into_owned()));
+        let credentials = credentials(username, Some(password), listening);
+        let request = TrackerRequest::Register(Credentials { code, ..credentials });
         self.send(request, Some(identity), false).await.map(drop)
     }
 
@@ -202,9 +212,13 @@ impl PeerTrackerCommunication {
     }
 
     /// Deletes the account, which ends the session.
-    pub(crate) async fn delete_account(&self, password: &PasswordDigest) -> Result<(), TrackerError> {
+    pub(crate) async fn delete_account(
+        &self,
+        password: &PasswordDigest,
+        rooms: RoomsFate,
+    ) -> Result<(), TrackerError> {
         let password = Some(Secret(password.as_str().to_owned()));
-        self.request(TrackerRequest::DeleteAccount { password, rooms: RoomsFate::HandOn }).await.map(drop)
+        self.request(TrackerRequest::DeleteAccount { password, rooms }).await.map(drop)
     }
 
     /// Signs out. Even if that fails, no request is sent before another sign-in.

@@ -23,13 +23,15 @@ pub(crate) struct TrackerEndpoint {
     given: bool,
     /// Reason of the last failed attempt.
     failed: Mutex<Option<TrackerLoss>>,
+    /// The message of the day, which came with the sign-in.
+    motd: OnceLock<String>,
 }
 
 impl TrackerEndpoint {
     /// Describes a tracker by its address, and its key if that is known. `given` says that the user gave the key.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
         let key = key.map(OnceLock::from).unwrap_or_default();
-        Self { address, key, given, failed: Mutex::default() }
+        Self { address, key, given, failed: Mutex::default(), motd: OnceLock::new() }
     }
 
     /// The tracker's address (host and port).
@@ -50,6 +52,16 @@ impl TrackerEndpoint {
     /// Stores the reason of a failed attempt.
     pub(crate) fn note_failure(&self, why: TrackerLoss) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// The message of the day that came with the sign-in.
+    pub(crate) fn motd(&self) -> Option<&str> {
+        self.motd.get().map(String::as_str)
+    }
+
+    /// Stores the message of the day. Only the first one is kept.
+    pub(crate) fn note_motd(&self, text: &str) {
+        let _ = self.motd.set(text.to_owned());
     }
 
     /// Connects, encrypts, and checks the key. A key that is met first is required from then on.

@@ -2,6 +2,7 @@
 //! connection.
 
 use commons::keys::{PublicKey, Seed};
+use commons::protocol::administration::Announcement;
 use commons::protocol::with_tracker::{Refusal, Reply, RoomUpdate, TrackerRequest};
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +48,8 @@ pub(crate) struct Reached {
 pub(crate) enum TrackerReport {
     /// The outcome of a request. The sender answers the caller, if one waits.
     Answered(TrackerRequest, Outcome, Option<oneshot::Sender<Outcome>>),
+    /// A text of an admin or of the operator for all users.
+    Announced(Announcement),
     /// A room has changed.
     Update(Box<RoomUpdate>),
     /// The connection is lost, for this reason. It will be made again.

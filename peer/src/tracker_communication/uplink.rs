@@ -247,7 +247,10 @@ impl Uplink {
                 report(&self.reports, TrackerReport::Update(Box::new(update))).await;
                 return Ok(None);
             }
-            Status::Announcement(_) => return Ok(None),
+            Status::Announcement(announcement) => {
+                report(&self.reports, TrackerReport::Announced(announcement)).await;
+                return Ok(None);
+            }
             Status::Ping => {
                 connection.send(&Pong::to(None)).await?;
                 return Ok(None);

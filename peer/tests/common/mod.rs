@@ -195,7 +195,7 @@ impl Peer {
         register: bool,
     ) -> Result<Self, CommandError> {
         let password = password_of(name);
-        let who = SignIn { username: user(name), password, register, changed_to: None };
+        let who = SignIn { username: user(name), password, register, changed_to: None, code: None };
         Self::try_as(tracker.into(), who, computer).await
     }
 
@@ -250,7 +250,7 @@ impl Peer {
         adjust: impl FnOnce(&mut SignIn),
     ) -> Result<Self, CommandError> {
         let (username, password) = (self.name.clone(), password_of(self.name.as_str()));
-        let mut who = SignIn { username, password, register: false, changed_to: None };
+        let mut who = SignIn { username, password, register: false, changed_to: None, code: None };
         adjust(&mut who);
         Self::try_as(tracker, who, self.computer.clone()).await
     }
@@ -261,8 +261,13 @@ impl Peer {
         name: &str,
         password: &Password,
     ) -> Result<Self, CommandError> {
-        let who =
-            SignIn { username: user(name), password: password.clone(), register: false, changed_to: None };
+        let who = SignIn {
+            username: user(name),
+            password: password.clone(),
+            register: false,
+            changed_to: None,
+            code: None,
+        };
         Self::try_as(tracker.into(), who, Computer::new(Keep::OnDisk)).await
     }
 
@@ -270,7 +275,8 @@ impl Peer {
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);
         let username = self.name.clone();
-        let who = SignIn { username, password: password.clone(), register: false, changed_to: None };
+        let who =
+            SignIn { username, password: password.clone(), register: false, changed_to: None, code: None };
         Self::try_as(self.tracker.into(), who, computer).await
     }
 
@@ -409,7 +415,7 @@ impl Peer {
     pub async fn linked(&mut self, to: &str) {
         let to = user(to);
         self.until(
-            |event| matches!(event, Event::Link { peer, state: peer::api::LinkState::Up, .. } if *peer == to),
+            |event| matches!(event, Event::Link { peer, state: peer::api::status::LinkState::Up, .. } if *peer == to),
         )
         .await;
     }

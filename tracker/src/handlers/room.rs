@@ -233,6 +233,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::limits::MOTD_MAX;
     use crate::push::{Notice, Push};
     use crate::repositories::Repositories;
 
@@ -289,7 +290,9 @@ mod tests {
             let rooms: BTreeMap<_, _> = shown.map(|room| (room.name.as_str().to_owned(), room)).collect();
             assert_eq!(rooms.len(), SEATS_PER_USER);
             let id = Some(RequestId::Large(u64::MAX));
-            let reply = Reply { msg: "welcome back".to_owned(), rooms: Some(rooms), id, ..Reply::default() };
+            let motd = Some("\"".repeat(MOTD_MAX));
+            let msg = "welcome back".to_owned();
+            let reply = Reply { msg, rooms: Some(rooms), motd, admin: true, id, ..Reply::default() };
             serde_json::to_vec(&Status::Ok(reply)).unwrap().len()
         };
         let bytes = reply(|member, me| member != me);

@@ -12,6 +12,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use crate::api::administration::AdminEvent;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
@@ -19,12 +20,13 @@ use commons::snapshot::{Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::Event;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
+use crate::api::status::LinkState;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::api::{Event, LinkState};
 use crate::engine::chat::held_back::PendingMembership;
 use crate::engine::chat::known_names::KnownNames;
 use crate::history::membership::Membership;
@@ -180,6 +182,13 @@ impl Chat {
         let name = room.name.clone();
         let Some(before) = self.set_room(room) else { return Vec::new() };
         let Some(after) = self.rooms.get(&name) else { return Vec::new() };
+        let owner = (before.owner != after.owner).then(|| {
+            Event::Admin(AdminEvent::RoomOwner {
+                room: name.clone(),
+                owner: after.owner.clone(),
+                room_state: Box::new(after.clone()),
+            })
+        });
         before
             .changes_to(after)
             .into_iter()
@@ -191,6 +200,7 @@ impl Chat {
                 members: members.clone(),
                 room_state: Box::new(after.clone()),
             })
+            .chain(owner)
             .collect()
     }
 

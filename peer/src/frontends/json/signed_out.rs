@@ -33,7 +33,7 @@ pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<O
         }
     };
     let subscription = service.subscribe_to_unshown().await;
-    for event in [service.new_key(), service.take_moved()].into_iter().flatten() {
+    for event in [service.new_key(), service.take_moved(), service.motd()].into_iter().flatten() {
         // A closed output is noticed at the next row.
         let _ = program.output.show(&events::event(&event)).await;
     }

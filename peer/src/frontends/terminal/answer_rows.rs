@@ -9,6 +9,7 @@ use crate::api::account::AccountCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::{Answer, Command};
+use crate::frontends::terminal::admin_rows;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::retry_wait::with_wait;
@@ -45,6 +46,7 @@ impl AnswerRows<'_> {
                 Vec::new()
             }
             Answer::Keys { keys } => self.tables.keys(keys),
+            Answer::Admin(answer) => admin_rows::answer(&self.tables, answer),
             Answer::AccountDeleted => {
                 vec![self.paint.system("your account is deleted, and all its data on this computer")]
             }
@@ -131,6 +133,7 @@ impl AnswerRows<'_> {
             Command::Account(AccountCommand::ChangePassword { .. }) => {
                 Some("your password is changed".to_owned())
             }
+            Command::Admin(command) => admin_rows::done(command),
             Command::Unblock { user } => Some(format!("{user} is no longer blocked")),
             Command::Leave { conversation: Some(Conversation::Private(user)) } => {
                 Some(format!("*** the chat with {user} is closed"))

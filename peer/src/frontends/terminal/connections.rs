@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use commons::names::Username;
 
-use crate::api::LinkState;
 use crate::api::snapshot::{Snapshot, UserState};
+use crate::api::status::LinkState;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::frontends::terminal::security_warnings;

@@ -37,6 +37,8 @@ const SHORT: &[(&str, &str)] = &[
     ("/revoke", "take a key away"),
     ("/password", "change it"),
     ("/delete-account", "end it for ever"),
+    ("/sessions", "for admins"),
+    ("/admin", "for admins"),
     ("/help", "one in full"),
     ("/quit", "sign out"),
 ];

@@ -41,10 +41,22 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
             }
             Warning { rows, question: format!("Forget {conversation}? [y/N]") }
         }
+        Loss::RoomOfOthers(room) => Warning {
+            rows: vec![format!("Deleting {room} ends it for everybody in it. Nobody can undo this.")],
+            question: format!("Delete {room}? [y/N]"),
+        },
+        Loss::AccountOfOther(user) => Warning {
+            rows: vec![format!(
+                "The account {user} is deleted, and its rooms go to other members. Nobody can undo this, and anybody may \
+                 take the name: /admin ban {user} first keeps it unused."
+            )],
+            question: format!("Delete the account {user}? [y/N]"),
+        },
         Loss::Account(user) => Warning {
             rows: vec![format!(
-                "The account {user}, its rooms, its key and all messages on this computer are deleted. Nobody can undo \
-                 this, and anybody may take the name."
+                "The account {user}, its key and all messages on this computer are deleted. Nobody can undo this, and \
+                 anybody may take the name. Your rooms go to the member who is there longest: /delete-account +rooms \
+                 deletes them instead."
             )],
             question: format!("Your password, to delete {user}"),
         },

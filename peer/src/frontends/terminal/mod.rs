@@ -3,6 +3,8 @@
 pub(crate) mod above_input;
 pub(crate) mod absence_banner;
 pub(crate) mod account_recovery;
+pub(crate) mod admin_input;
+pub(crate) mod admin_rows;
 pub(crate) mod alerts;
 pub(crate) mod answer_rows;
 pub(crate) mod completion;

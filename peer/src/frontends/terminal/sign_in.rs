@@ -50,7 +50,8 @@ pub async fn sign_in(
             Some(password) => password,
             None => known.password(&first.question, register && is_new).await?,
         };
-        let who = SignIn { username: username.clone(), password, register, changed_to: None };
+        let who =
+            SignIn { username: username.clone(), password, register, changed_to: None, code: known.code()? };
         let error = match try_in(service, &who, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(error) if !known.interactive => return Err(SignInError::Refused(error)),

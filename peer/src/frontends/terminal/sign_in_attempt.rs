@@ -4,9 +4,10 @@ use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
-use crate::frontends::terminal::prompts::{SignInError, ask_yes};
+use crate::frontends::terminal::prompts::{SignInError, ask_hidden, ask_yes, print};
 use crate::frontends::terminal::retry_wait::with_wait;
 use crate::frontends::terminal::sanitize::sanitize;
+use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 
 /// Tries to sign in. While the tracker only asks for a delay, a person may try again. A tracker that cannot be reached
@@ -16,6 +17,8 @@ pub(crate) async fn try_in(
     who: &SignIn,
     interactive: bool,
 ) -> Result<Result<(), CommandError>, SignInError> {
+    let mut who = who.clone();
+    let mut codes_left = SIGN_IN_TRIES;
     loop {
         let tried = service.sign_in(who.clone()).await;
         if tried == Err(CommandError::TrackerLost) {
@@ -28,6 +31,16 @@ pub(crate) async fn try_in(
         else {
             return Ok(tried);
         };
+        if matches!(code, ErrorCode::CodeRequired | ErrorCode::WrongCode) && interactive && codes_left > 0 {
+            codes_left -= 1;
+            print(format!("{}.\n", sanitize(msg))).await?;
+            let code = ask_hidden("Registration code (not shown; empty ends this): ".to_owned()).await?;
+            if code.is_empty() {
+                return Err(SignInError::Left);
+            }
+            who.code = Some(code);
+            continue;
+        }
         let put_off = matches!(code, ErrorCode::TooManyAttempts | ErrorCode::RateLimited | ErrorCode::Busy);
         if !(put_off && interactive) {
             return Ok(tried);

@@ -16,6 +16,8 @@ pub struct SignInOptions {
     pub register: bool,
     /// The source of the password.
     pub password: PasswordSource,
+    /// The file with the registration code, if there is one.
+    pub code_file: Option<PathBuf>,
     /// True if a person can be asked for the rest.
     pub interactive: bool,
 }
@@ -62,6 +64,11 @@ impl SignInOptions {
         Err(SignInError::Usage(
             "a password is needed: --password-file FILE, or PEER_PASSWORD in the environment",
         ))
+    }
+
+    /// Returns the registration code, if a file holds it.
+    pub(crate) fn code(&self) -> Result<Option<Password>, SignInError> {
+        self.code_file.as_ref().map(read_password).transpose()
     }
 
     /// Returns the password. A person is asked if it is not known: twice if it is a new one.

@@ -111,7 +111,7 @@ pub async fn change_password(
     let new = SignInOptions { password: new.clone(), ..known.clone() };
     new.has_password_source()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
-    let who = SignIn { username, password: old.clone(), register: false, changed_to: None };
+    let who = SignIn { username, password: old.clone(), register: false, changed_to: None, code: None };
     match service.sign_in(who.clone()).await {
         Err(CommandError::AccountUnknown(_)) => {
             // If the tracker accepts the new password, it was changed elsewhere.

@@ -29,9 +29,9 @@ use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
 use crate::frontends::terminal::status_line::{StatusLine, shown};
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
-use crate::frontends::terminal::tracker_rows;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
 use crate::frontends::terminal::welcome::Welcome;
+use crate::frontends::terminal::{admin_rows, tracker_rows};
 use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
 
 /// The state of the screen, as far as later rows depend on it.
@@ -147,6 +147,7 @@ impl View {
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomAvailable { room } => vec![self.room_rows().available(room)],
             Event::RoomUpdate { room, change, username, .. } => self.room_changed(room, *change, username),
+            Event::Admin(event) => admin_rows::event(self.paint, &self.you, event),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
             Event::Message { id, room, from, to, content, sent_at, late, missing } => {
@@ -436,8 +437,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::LinkState;
     use crate::api::past::{PastConversation, PastMessage};
+    use crate::api::status::LinkState;
     use crate::api::status::TrackerState;
     use crate::api::undeliverable::Undeliverable;
 

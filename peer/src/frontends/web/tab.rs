@@ -205,7 +205,7 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
             slot.clear(&service).await;
             continue;
         };
-        let of_sign_in = [service.new_key(), service.take_moved()];
+        let of_sign_in = [service.new_key(), service.take_moved(), service.motd()];
         let rows = of_sign_in.iter().flatten().flat_map(events::event);
         tab.output
             .show(&events::snapshot(&subscription.snapshot).into_iter().chain(rows).collect::<Vec<_>>())

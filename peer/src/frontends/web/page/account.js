@@ -139,7 +139,7 @@ function exportIdentity(app) {
 
 /** @param {App} app */
 function deleteAccount(app) {
-	const text = "Your account, your rooms, your key and all messages on this computer are deleted for ever. Your name becomes free.";
+	const text = "Your account, your key and all messages on this computer are deleted for ever. Your rooms go to their other members. Your name becomes free.";
 	return app.confirmed({ title: "Delete the account?", text, action: "Delete for ever", password: true, danger: true }, async password => {
 		await app.command("delete_account", { password });
 		app.end("The account is deleted.");

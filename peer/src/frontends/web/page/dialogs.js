@@ -37,9 +37,9 @@ export const secret = (autocomplete, label) =>
  * @param {Question} question
  * @returns {Promise<string | null>}
  */
-export function ask({ title, text, action, password = false, danger = false, problem = "" }) {
+export function ask({ title, text, action, password = false, code = false, danger = false, problem = "" }) {
 	return new Promise(resolve => {
-		const entry = secret("current-password", "Password");
+		const entry = code ? secret("off", "Registration code") : secret("current-password", "Password");
 		const act = element("button", { class: danger ? "danger" : "primary", text: action });
 		const form = element(
 			"form",

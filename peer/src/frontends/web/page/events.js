@@ -71,6 +71,15 @@ const HANDLERS = {
 		return [{ do: "members", conversation }, { do: "refresh" }];
 	},
 
+	room_owner(state, event, now) {
+		const conversation = conversationOf(state, { room: event.room });
+		conversation.snapshot = event.room_state;
+		note(state, conversation, `${safeRow(event.owner)} owns this room now`, now);
+		return [{ do: "members", conversation }, { do: "refresh" }];
+	},
+
+	announcement: (_, { from, text }) => [{ do: "toast", text: `${from ? safeRow(from) : "The tracker"} announces: ${safeRow(text)}` }],
+
 	room_left: (state, event, now) => ended(state, event, "You left this room", now),
 
 	room_deleted: (state, event, now) => ended(state, event, "This room was deleted", now),

@@ -107,6 +107,10 @@ export class SignIn extends View {
 			return true;
 		} catch (error) {
 			this.say(this.app.words(error));
+			if (["CODE_REQUIRED", "WRONG_CODE"].includes(/** @type {any} */ (error).event?.code)) {
+				const question = { title: "Registration code", text: this.app.words(error), action: "Register", password: true, code: true };
+				void this.app.confirmed(question, code => this.app.command(command, { ...fields, code }));
+			}
 			return false;
 		} finally {
 			this.app.notices.say("");

@@ -19,6 +19,8 @@ interface Question {
 	password?: boolean;
 	/** True if the action cannot be undone. */
 	danger?: boolean;
+	/** True if the password is a registration code, which the browser neither fills in nor keeps. */
+	code?: boolean;
 	problem?: string;
 }
 
