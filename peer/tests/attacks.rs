@@ -56,6 +56,7 @@ async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
     proxy.does(Deed::Middle(middle.clone()));
     proxy.cut();
     ana.until(|e| matches!(e, Event::Error { code, .. } if code == "TRACKER_KEY_CHANGED")).await;
+    assert_eq!(ana.service.failure(), None, "the chat goes on without the tracker");
     ana.service.stop().await;
     let refused = ana.try_again().await.err();
     assert!(

@@ -104,7 +104,9 @@ async fn what_the_tracker_says_after_an_offline_start_is_told() {
             tracker.forgets().await;
         }
         ana.until(|e| matches!(e, Event::Error { code: told, .. } if told == code)).await;
-        assert_eq!(ana.service.failure().map(|error| error.code()), Some(code.to_owned()));
+        // Anybody on the way can show another key, so it does not end a chat that needs no tracker.
+        let end = (!is_other_key).then(|| code.to_owned());
+        assert_eq!(ana.service.failure().map(|error| error.code()), end);
     }
 }
 

@@ -258,6 +258,10 @@ impl Driver {
             TrackerReport::Update(update) => self.signed_out.updated(*update),
             TrackerReport::Lost(reason) if self.session.is_some() => self.input(Input::TrackerLost(reason)),
             TrackerReport::Lost(reason) => self.signed_out.tracker_lost(reason),
+            TrackerReport::Impostor(error) => {
+                let error = from_tracker(error, self.tracker.address());
+                self.event_bus.publish(&error.event(), Row::None);
+            }
             TrackerReport::Ended(reason) => {
                 let error = match reason {
                     EndReason::Superseded => CommandError::Superseded,

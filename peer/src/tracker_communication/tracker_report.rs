@@ -54,6 +54,9 @@ pub(crate) enum TrackerReport {
     Update(Box<RoomUpdate>),
     /// The connection is lost, for this reason. It will be made again.
     Lost(TrackerLoss),
+    /// A tracker with another key answers at the address of a lost session. Nobody is signed in there, and the attempts
+    /// go on. It is reported once for each loss.
+    Impostor(TrackerError),
     /// The session will not come back, for this reason.
     Ended(EndReason),
 }
@@ -63,7 +66,7 @@ pub(crate) enum TrackerReport {
 pub(crate) enum EndReason {
     /// The user signed in elsewhere.
     Superseded,
-    /// The tracker does not accept the user any more, or has another key.
+    /// The tracker does not accept the user any more.
     Failed(TrackerError),
 }
 

@@ -109,6 +109,7 @@ impl Uplink {
                 }
                 backoff.connection_ended(since.elapsed());
             }
+            let mut is_warned = false;
             connection = loop {
                 let request = TrackerRequest::Login(credentials.clone());
                 let again = async {
@@ -121,6 +122,11 @@ impl Uplink {
                     Some(Err(error)) if is_final(&error) => {
                         report(&self.reports, TrackerReport::Ended(EndReason::Failed(error))).await;
                         return false;
+                    }
+                    // Anybody on the way can cause this, so it must not end a chat that needs no tracker.
+                    Some(Err(error @ TrackerError::KeyChanged { .. })) if !is_warned => {
+                        is_warned = true;
+                        report(&self.reports, TrackerReport::Impostor(error)).await;
                     }
                     Some(Err(_)) => {}
                 }
@@ -304,12 +310,14 @@ fn is_expulsion(code: ErrorCode) -> bool {
 /// Whether signing in again in the same way is useless.
 fn is_final(error: &TrackerError) -> bool {
     match error {
-        TrackerError::Lost | TrackerError::NotATracker | TrackerError::TurnedAway(_) => false,
+        TrackerError::Lost
+        | TrackerError::NotATracker
+        | TrackerError::TurnedAway(_)
+        | TrackerError::KeyChanged { .. } => false,
         TrackerError::Refused(refusal) => {
             matches!(refusal.code, ErrorCode::InvalidCredentials | ErrorCode::InvalidName)
                 || is_expulsion(refusal.code)
         }
-        TrackerError::KeyChanged { .. } => true,
     }
 }
 
