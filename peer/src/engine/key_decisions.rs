@@ -53,8 +53,13 @@ impl Engine {
         Ok(Decision::Block(blocked))
     }
 
-    /// Accepts the keys that the tracker announces for a user.
+    /// Accepts the keys that the tracker announces for a user, or the one whose safety number was shown.
     pub(in crate::engine) fn accept_keys(&mut self, user: Username) -> Result<Decision, CommandError> {
+        if self.keys.is_shown_outdated(&user) {
+            return Err(CommandError::Usage(format!(
+                "{user} has yet another key than the one whose safety number you saw: compare again with /verify {user}"
+            )));
+        }
         let before = self.keys.back_up(&user);
         if !self.keys.accept(&user) {
             let message = format!("the tracker announces no new key of {user}: nothing to accept");

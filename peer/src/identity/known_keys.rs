@@ -342,15 +342,28 @@ impl KnownKeys {
         is_compared && !awaits_proof && !self.is_changed(user)
     }
 
-    /// Accepts the announced keys: each is pinned when it is proven. Returns false if there is nothing new to accept.
+    /// Whether the key whose safety number was shown last is no longer among those that can be accepted, so that other
+    /// keys would be accepted than the user has compared.
+    pub(crate) fn is_shown_outdated(&self, user: &Username) -> bool {
+        let shown = self.shown.get(user).filter(|shown| !self.is_pinned(user, shown));
+        shown.is_some_and(|shown| self.is_changed(user) && self.not_accepted(user).all(|key| key != *shown))
+    }
+
+    /// Accepts the announced keys: each is pinned when it is proven. If the safety number of one of them was shown, only
+    /// that one is accepted. Returns false if there is nothing new to accept.
     pub(crate) fn accept(&mut self, user: &Username) -> bool {
         if self.pins.contains_key(user) && !self.is_changed(user) {
             return false;
         }
         let announced = self.announced.get(user).filter(|keys| !keys.is_empty());
         let Some(mut keys) = announced.cloned() else { return false };
-        let pin = self.pins.get(user);
-        keys.retain(|key| pin.is_none_or(|pin| !pin.keys.contains(key) && !pin.unproven.contains(key)));
+        if let Some(pin) = self.pins.get_mut(user) {
+            keys.retain(|key| !pin.keys.contains(key) && !pin.unproven.contains(key));
+            if let Some(shown) = self.shown.get(user).filter(|shown| keys.contains(shown)) {
+                pin.unproven.extend(keys.iter().filter(|key| *key != shown));
+                keys = vec![*shown];
+            }
+        }
         self.accepted.insert(user.clone(), keys);
         self.warned.remove(user);
         true
@@ -620,6 +633,31 @@ mod tests {
                 && known_keys.verify(&bob(), key(2))
                 && known_keys.is_verified(&bob(), &key(2))
         );
+    }
+
+    #[test]
+    fn only_the_compared_key_is_accepted() {
+        let compared = |later: &[PublicKey]| {
+            let mut known_keys = KnownKeys::default();
+            known_keys.announce(&bob(), &announcement(&[key(1)]));
+            known_keys.check(&bob(), key(1));
+            known_keys.announce(&bob(), &announcement(&[key(1), key(2)]));
+            known_keys.note_shown(&bob(), key(2));
+            known_keys.announce(&bob(), &announcement(later));
+            known_keys
+        };
+        // Another key joins while the number is compared: it is not accepted with the compared one.
+        let mut joined = compared(&[key(1), key(2), key(3)]);
+        assert!(!joined.is_shown_outdated(&bob()) && joined.accept(&bob()));
+        assert!(joined.verify(&bob(), key(2)) && joined.is_verified(&bob(), &key(2)));
+        assert_eq!(joined.check(&bob(), key(3)), KeyStatus::Changed);
+        // Another key takes the place of the compared one: nothing is accepted.
+        let mut replaced = compared(&[key(3)]);
+        assert!(replaced.is_shown_outdated(&bob()));
+        // Control: once the number of the new key was shown, it can be accepted.
+        replaced.note_shown(&bob(), key(3));
+        assert!(!replaced.is_shown_outdated(&bob()) && replaced.accept(&bob()));
+        assert_eq!(replaced.check(&bob(), key(3)), KeyStatus::Known { first: true });
     }
 
     #[test]

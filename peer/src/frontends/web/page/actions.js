@@ -155,7 +155,11 @@ export class Actions extends View {
 			const answer = await this.app.command("verify", { user });
 			const verified = () =>
 				this.app.tried(async () => {
-					answer.changed && (await this.app.command("accept", { user }));
+					if (answer.changed) {
+						// The dialog ends with the number that it showed, even if the peer refuses.
+						this.app.dialog.close();
+						await this.app.command("accept", { user });
+					}
 					await this.app.command("verified", { user });
 					this.app.received({ event: "key_verified", peer: user });
 					this.app.dialog.close();
