@@ -34,6 +34,7 @@ export class SignIn extends View {
 		on("sign-in-form", "submit", () => this.#submit("sign_in", "Signing in…"));
 		on("register-button", "click", () => this.#submit("register", "Registering…"));
 		on("identity-import", "click", () => this.#import());
+		on("tracker-host", "change", () => this.#spread());
 		on("show-password", "click", () => this.#showPassword(byId("password").type === "password"));
 		for (const id of FIELDS) {
 			byId(id).setAttribute("aria-describedby", `${id}-problem`);
@@ -116,6 +117,17 @@ export class SignIn extends View {
 			this.app.notices.say("");
 			this.#isBusy = false;
 			this.app.draw();
+		}
+	}
+
+	/** Spreads an address with its port, and perhaps its key, over the fields. */
+	#spread() {
+		const [address = "", key] = byId("tracker-host").value.trim().split("#");
+		const { host, port } = splitAddress(address);
+		if (port) {
+			byId("tracker-host").value = host;
+			byId("tracker-port").value = port;
+			byId("tracker-key").value = key ?? byId("tracker-key").value;
 		}
 	}
 
