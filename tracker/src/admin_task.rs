@@ -12,11 +12,14 @@ use tracker::operator::OperatorCommand;
 /// The tasks of administration. The tracker must run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminTask {
-    /// Make a user an admin, with the keys that the user has now
+    /// Make a user an admin, by a key of the user
     Add {
         /// The name of the user
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         username: Username,
+        /// The first 16 digits or more of the user's key, as /keys shows it to the user; needed if there are several
+        #[arg(long, value_name = "DIGITS")]
+        key: Option<String>,
     },
     /// Take the role of an admin away
     Remove {
@@ -84,7 +87,7 @@ impl AdminTask {
     pub(crate) fn command(self) -> OperatorCommand {
         let user = |username: Username| username.as_str().to_owned();
         let request = match self {
-            Self::Add { username } => return OperatorCommand::AddAdmin { user: user(username) },
+            Self::Add { username, key } => return OperatorCommand::AddAdmin { user: user(username), key },
             Self::Remove { username } => return OperatorCommand::RemoveAdmin { user: user(username) },
             Self::List => return OperatorCommand::Admins,
             Self::Kick { username } => AdminRequest::Kick { user: user(username) },

@@ -113,6 +113,9 @@ pub(crate) const BANS_MAX: usize = 10_000;
 /// The longest time of a ban in seconds: a hundred years. A longer one has no end.
 pub(crate) const BAN_SECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60;
 
+/// The minimum number of digits by which the operator names a key: 64 bits, which nobody can find again for another key.
+pub(crate) const ADMIN_KEY_DIGITS_MIN: usize = 16;
+
 /// The maximum number of registration codes in a file. Each attempt is compared with all of them.
 pub(crate) const REGISTRATION_CODES_MAX: usize = 1000;
 

@@ -8,7 +8,7 @@ use commons::protocol::administration::{AdminRequest, ListedBan, ListedSession};
 use commons::protocol::page::Page;
 use serde::{Deserialize, Serialize};
 
-use crate::handlers::admin::Actor;
+use crate::handlers::admin::{Actor, key_advice};
 use crate::handlers::outcome::{ReplyBody, RequestError};
 use crate::log_class::SECURITY;
 use crate::service::TrackerService;
@@ -25,6 +25,9 @@ pub enum OperatorCommand {
     AddAdmin {
         /// The name of the user.
         user: String,
+        /// The first digits of the user's key. They may be absent if the user has one key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// Take the role of an admin away.
     RemoveAdmin {
@@ -68,10 +71,13 @@ impl Operator {
         match command {
             OperatorCommand::Users(page) => Ok(self.users(&page)),
             OperatorCommand::Admins => Ok(self.admins()),
-            OperatorCommand::AddAdmin { user } => {
-                let username = service.admin.add(&user, Utc::now()).await?;
+            OperatorCommand::AddAdmin { user, key } => {
+                let (username, keys) = service.admin.add(&user, key.as_deref(), Utc::now()).await?;
                 tracing::info!(class = SECURITY, %actor, %username, "a user becomes an admin");
-                Ok(line(format!("{username} is an admin, with the keys of today")))
+                let mut lines =
+                    vec![format!("{username} is an admin, by these keys and those that they endorse:")];
+                lines.extend(keys.iter().map(ToString::to_string));
+                Ok(OperatorReply { lines, next: None })
             }
             OperatorCommand::RemoveAdmin { user } => {
                 let username = service.admin.remove(&user).await?;
@@ -105,7 +111,7 @@ impl Operator {
         let admins = self.service.admin.admins();
         let lines = admins.iter().map(|admin| {
             let state = match admin.keys {
-                0 => "without a key: run `tracker admin add` again".to_owned(),
+                0 => format!("without a key. {}", key_advice(&admin.username)),
                 keys => format!("keys: {keys}"),
             };
             format!("{:<32}  {}  {state}", admin.username, in_utc(Some(admin.since)))

@@ -98,7 +98,7 @@ async fn first_user_on_loopback_is_admin_and_no_later_one() {
     let address = ([127, 0, 0, 1], open.address.port()).into();
     let (_ana, reply) = ana.ask(address, register("ana")).await;
     assert!(reply.get("admin").is_none(), "{reply}");
-    let added = open.operator.perform(OperatorCommand::AddAdmin { user: "ana".to_owned() }).await;
+    let added = open.operator.perform(OperatorCommand::AddAdmin { user: "ana".to_owned(), key: None }).await;
     assert!(added.is_ok());
     let (_ana, reply) = ana.ask(address, with_id(by_key("ana"))).await;
     assert_eq!(reply["admin"], true, "{reply}");
@@ -142,9 +142,70 @@ async fn key_acts_as_admin_only_if_an_admins_key_endorses_it() {
     assert!(reply["status"] == "OK" && reply.get("admin").is_none(), "{reply}");
     let admins = place.operate(OperatorCommand::Admins).await.unwrap();
     assert!(admins[0].starts_with("ana ") && admins[0].contains("without a key"), "{admins:?}");
-    place.operate(OperatorCommand::AddAdmin { user: "ana".to_owned() }).await.unwrap();
+    // The operator must name the key: anybody with the password may have bound the others.
+    assert!(admins[0].contains("another way") && admins[0].contains("--key DIGITS"), "{admins:?}");
+    let add =
+        |key: Option<&str>| OperatorCommand::AddAdmin { user: "ana".to_owned(), key: key.map(str::to_owned) };
+    let digits = &phone.key().to_string()[..16];
+    for (key, text) in
+        [(None, "--key DIGITS"), (Some(&digits[..15]), "16"), (Some("0000000000000000"), "has no key")]
+    {
+        let refused = place.operate(add(key)).await.unwrap_err();
+        assert!(refused.contains(text), "{refused}");
+    }
+    let added = place.operate(add(Some(digits))).await.unwrap();
+    assert!(added.concat().contains(&phone.key().to_string()), "{added:?}");
+    let (_, reply) = place.device.ask(address, with_id(by_key("ana"))).await;
+    assert!(reply["status"] == "OK" && reply.get("admin").is_none(), "{reply}");
     let (_, reply) = phone.ask(address, with_id(by_key("ana"))).await;
     assert_eq!(reply["admin"], true, "{reply}");
+}
+
+#[tokio::test]
+async fn password_alone_neither_revokes_nor_evicts_an_admins_key() {
+    let place = Place::new().await;
+    let address = place.tracker.address;
+    let by_password = || with_id(sign_in("LOGIN", "ana", 5000));
+    let (mut session, _) = Device::new().ask(address, by_password()).await;
+    let revoke = json!({"cmd": "REVOKE_KEY", "key": place.device.key()});
+    assert_eq!(ask(&mut session, revoke.clone()).await["code"], "FORBIDDEN");
+    let mut devices = Vec::new();
+    for _ in 0..4 {
+        let device = Device::new();
+        assert_eq!(device.ask(address, by_password()).await.1["status"], "OK");
+        devices.push(device);
+    }
+    let (mut ana, reply) = place.device.ask(address, with_id(by_key("ana"))).await;
+    assert_eq!(reply["admin"], true, "{reply}");
+    // Control: a key without the role is revoked by anybody, and an admin revokes the others.
+    let (mut session, _) = devices[0].ask(address, by_password()).await;
+    let of_guest = |device: &Device| json!({"cmd": "REVOKE_KEY", "key": device.key()});
+    assert_eq!(ask(&mut session, of_guest(&devices[2])).await["status"], "OK");
+    drop(ana);
+    (ana, _) = place.device.ask(address, with_id(by_key("ana"))).await;
+    assert_eq!(ask(&mut ana, of_guest(&devices[3])).await["status"], "OK");
+    // An account that the operator has removed from the admins is like any other.
+    place.operate(OperatorCommand::RemoveAdmin { user: "ana".to_owned() }).await.unwrap();
+    let (mut session, _) = devices[0].ask(address, by_password()).await;
+    assert_eq!(ask(&mut session, revoke).await["status"], "OK");
+}
+
+#[tokio::test]
+async fn password_binds_no_key_if_all_bound_ones_are_an_admins() {
+    let mut place = Place::new().await;
+    let address = place.tracker.address;
+    let name = Username::parse("ana").unwrap();
+    for _ in 0..3 {
+        let device = Device::new();
+        drop(device.session(address, with_id(sign_in("LOGIN", "ana", 5000))).await);
+        place.ana = place.device.session(address, with_id(by_key("ana"))).await;
+        let signature = Endorsement::sign(&name, &place.device.seed, device.key());
+        place.ok(json!({"cmd": "ENDORSE_KEY", "key": device.key(), "signature": signature})).await;
+    }
+    let (_, reply) = Device::new().ask(address, with_id(sign_in("LOGIN", "ana", 5000))).await;
+    assert_eq!(reply["code"], "FORBIDDEN", "{reply}");
+    // Control: a key that is bound already signs in by the password.
+    drop(place.device.session(address, with_id(sign_in("LOGIN", "ana", 5000))).await);
 }
 
 #[tokio::test]

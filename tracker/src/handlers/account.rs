@@ -70,7 +70,8 @@ impl AccountCommandHandler {
         keys.iter().map(|&key| BoundKey { key, current: own == Some(key), endorsed_by: by(key) }).collect()
     }
 
-    /// Removes one of a user's keys. A session cannot remove the key that it has proven.
+    /// Removes one of a user's keys. A session cannot remove the key that it has proven, and a session that does not
+    /// act as an admin cannot remove a key that does.
     pub(crate) async fn revoke(
         &self,
         asker: &Username,
@@ -79,6 +80,12 @@ impl AccountCommandHandler {
     ) -> Result<Outcome, RequestError> {
         if own == Some(key) {
             let msg = "this device uses that key: revoke it on another device, or delete the account";
+            return Err(RequestError::new(ErrorCode::Forbidden, msg));
+        }
+        // The password alone binds a key. Such a key must not take the role of an admin away.
+        let acting = self.admins.acting_keys(&self.peers.peer(asker));
+        if acting.contains(&key) && !own.is_some_and(|own| acting.contains(&own)) {
+            let msg = "that key acts as an admin: revoke it on a device that does too, or ask the tracker's operator";
             return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
         // A key that is bound again later gives no role back.
@@ -310,7 +317,7 @@ mod tests {
     fn key_that_outlived_its_account_opens_no_later_one() {
         run(async {
             let test = TestAccounts::open();
-            test.peers.bind_key(&ana(), former(), || true).await.unwrap();
+            test.peers.bind_key(&ana(), former(), || true, |_| Vec::new()).await.unwrap();
             test.register("theirs", Some(later())).await;
             assert_eq!(test.keys(), [later()]);
         });
@@ -399,7 +406,7 @@ mod tests {
         let (ana, kept, lost) = (ana(), former(), later());
         users.create(&ana, "$argon2id$".to_owned()).await.unwrap();
         for key in [kept, lost] {
-            assert!(peers.bind_key(&ana, key, || true).await.unwrap());
+            peers.bind_key(&ana, key, || true, |_| Vec::new()).await.unwrap();
             assert_eq!(accounts.still_admits(&ana, Some(key)), Ok(()));
         }
         let code = |key| accounts.still_admits(&ana, key).map_err(|refused| refused.code);

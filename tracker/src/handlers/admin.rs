@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use commons::address_range::AddressRange;
-use commons::endorsement::Endorsement;
 use commons::keys::PublicKey;
 use commons::limits::ANNOUNCEMENT_MAX;
 use commons::names::Username;
-use commons::peer::Peer;
 use commons::protocol::administration::{BanTarget, ListedBan, NewBan};
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::handlers::outcome::RequestError;
 use crate::handlers::page::PageBounds;
-use crate::limits::BAN_SECONDS_MAX;
+use crate::limits::{ADMIN_KEY_DIGITS_MIN, BAN_SECONDS_MAX};
 use crate::login::ConnectionId;
 use crate::repositories::admin::{Admin, AdminRepository};
 use crate::repositories::ban::{Ban, BanRepository, Banned};
@@ -119,21 +117,9 @@ impl AdminCommandHandler {
         key.is_some_and(|key| self.admin_keys(username).contains(&key)) && !banned()
     }
 
-    /// The keys by which a user acts as an admin: those of the admin's record that are still bound, and those that one
-    /// of them endorses.
+    /// The keys by which a user acts as an admin.
     fn admin_keys(&self, username: &Username) -> Vec<PublicKey> {
-        let Some(admin) = self.admins.admin(username) else { return Vec::new() };
-        let Peer { keys, endorsements, .. } = self.peers.peer(username);
-        let read = |signature| Endorsement::read(username, &keys, signature);
-        let endorsements: Vec<_> = endorsements.iter().filter_map(read).collect();
-        let mut trusted: Vec<_> = keys.iter().copied().filter(|key| admin.keys.contains(key)).collect();
-        // Each round adds a key, and a user has few.
-        while let Some(next) =
-            endorsements.iter().find(|one| trusted.contains(&one.by) && !trusted.contains(&one.key))
-        {
-            trusted.push(next.key);
-        }
-        trusted
+        self.admins.acting_keys(&self.peers.peer(username))
     }
 
     /// Whether a user has the role of an admin, with or without a key to act.
@@ -155,19 +141,51 @@ impl AdminCommandHandler {
         }
     }
 
-    /// Makes a user an admin, with the keys that the user has now.
-    pub(crate) async fn add(&self, name: &str, now: DateTime<Utc>) -> Result<Username, RequestError> {
+    /// Makes a user an admin by a key that begins with `digits`, or by the only key. An admin's other keys keep the role.
+    /// Returns all keys of the admin.
+    pub(crate) async fn add(
+        &self,
+        name: &str,
+        digits: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(Username, Vec<PublicKey>), RequestError> {
         let username = self.user(name)?;
-        let keys = self.peers.peer(&username).keys;
-        if keys.is_empty() {
-            let msg =
-                format!("{username} has no key: {username} must first sign in with an encrypted session");
-            return Err(RequestError::new(ErrorCode::KeyNotFound, msg));
-        }
+        let refused = |msg| RequestError::new(ErrorCode::KeyNotFound, msg);
+        let bound = self.peers.peer(&username).keys;
+        let acting = self.admin_keys(&username);
+        let lost = self.has_role(&username) && acting.is_empty();
+        let key = match (digits, bound.as_slice()) {
+            (Some(digits), _) if digits.len() < ADMIN_KEY_DIGITS_MIN => {
+                let msg = format!("give at least {ADMIN_KEY_DIGITS_MIN} digits of the key");
+                return Err(RequestError::new(ErrorCode::Malformed, msg));
+            }
+            (Some(digits), bound) => {
+                let named = bound.iter().find(|key| key.to_string().starts_with(digits));
+                named.copied().ok_or_else(|| {
+                    refused(format!(
+                        "{username} has no key that begins so. {}",
+                        key_advice(username.as_str())
+                    ))
+                })?
+            }
+            (None, []) => {
+                let msg =
+                    format!("{username} has no key: {username} must first sign in with an encrypted session");
+                return Err(refused(msg));
+            }
+            (None, [only]) if !lost => *only,
+            (None, _) => {
+                let msg = format!("another person may have bound keys. {}", key_advice(username.as_str()));
+                return Err(refused(msg));
+            }
+        };
+        let mut keys = self.admins.admin(&username).map_or_else(Vec::new, |admin| admin.keys);
+        keys.retain(|it| bound.contains(it) && *it != key);
+        keys.push(key);
         let (users, owner) = (self.users.clone(), username.clone());
         let exists = move || users.exists(&owner) && !users.is_being_deleted(&owner);
-        match self.admins.add(&username, Admin { keys, since: now }, exists).await? {
-            true => Ok(username),
+        match self.admins.add(&username, Admin { keys: keys.clone(), since: now }, exists).await? {
+            true => Ok((username, keys)),
             false => Err(RequestError::new(ErrorCode::PeerNotFound, format!("{username} is being deleted"))),
         }
     }
@@ -180,10 +198,8 @@ impl AdminCommandHandler {
         key: Option<PublicKey>,
         now: DateTime<Utc>,
     ) -> Result<bool, RequestError> {
-        if key.is_none() || self.users.count() != 1 {
-            return Ok(false);
-        }
-        self.add(username.as_str(), now).await.map(|_| true)
+        let Some(key) = key.filter(|_| self.users.count() == 1) else { return Ok(false) };
+        self.add(username.as_str(), Some(&key.to_string()), now).await.map(|_| true)
     }
 
     /// Takes the role of an admin away.
@@ -327,6 +343,13 @@ impl AdminCommandHandler {
             _ => Ok(()),
         }
     }
+}
+
+/// The advice to an operator about the key of a user. A person who knows the password can bind a key too.
+pub(crate) fn key_advice(username: &str) -> String {
+    format!(
+        "Ask {username} by another way for the key that /keys shows, then run `tracker admin add {username} --key DIGITS`"
+    )
 }
 
 fn listed(banned: &Banned, ban: &Ban) -> ListedBan {

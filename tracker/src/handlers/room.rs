@@ -243,7 +243,7 @@ mod tests {
         let seeds: Vec<_> = (0..keys).map(|_| Seed::random().unwrap()).collect();
         for (index, seed) in seeds.iter().enumerate() {
             let endorsement = Endorsement { by: seeds[0].public_key(), key: seed.public_key() };
-            peers.bind_key(&user, endorsement.key, || true).await.unwrap();
+            peers.bind_key(&user, endorsement.key, || true, |_| Vec::new()).await.unwrap();
             if index > 0 {
                 let signature = Endorsement::sign(&user, &seeds[0], endorsement.key);
                 peers.endorse(&user, endorsement, signature).await.unwrap();

@@ -14,7 +14,7 @@ use crate::handlers::outcome::RequestError;
 use crate::limits::JUDGED_PER_LOGIN_MAX;
 use crate::policy::{Policy, Registration};
 use crate::repositories::admin::AdminRepository;
-use crate::repositories::peer::{PeerRepository, claimed_address};
+use crate::repositories::peer::{Binding, PeerRepository, claimed_address};
 use crate::repositories::user::{StoredPassword, UserRepository};
 
 /// Creates accounts and checks logins.
@@ -182,8 +182,16 @@ impl UserCommandHandler {
             let without_keys = self.peers.peer(username).keys.is_empty();
             return Ok(without_keys && self.users.has(username, &password));
         };
-        let (users, owner) = (self.users.clone(), username.clone());
-        Ok(self.peers.bind_key(username, key, move || users.has(&owner, &password)).await?)
+        let (users, owner, admins) = (self.users.clone(), username.clone(), self.admins.clone());
+        let admitted = move || users.has(&owner, &password);
+        match self.peers.bind_key(username, key, admitted, move |peer| admins.acting_keys(peer)).await? {
+            Binding::Bound => Ok(true),
+            Binding::NotAdmitted => Ok(false),
+            Binding::Full => {
+                let msg = "this account has its maximum number of keys, and all act as an admin: revoke one on another device";
+                Err(RequestError::new(ErrorCode::Forbidden, msg))
+            }
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! An admin acts with one of these keys only. Neither a password nor a later account of the same name is enough.
 
 use chrono::{DateTime, Utc};
+use commons::endorsement::Endorsement;
 use commons::keys::PublicKey;
 use commons::names::Username;
+use commons::peer::Peer;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -20,6 +22,23 @@ pub(crate) struct Admin {
     pub(crate) keys: Vec<PublicKey>,
     /// The time at which the account became an admin.
     pub(crate) since: DateTime<Utc>,
+}
+
+impl Admin {
+    /// The keys by which an admin acts: those of the record that are still bound, and those that one of them endorses.
+    pub(crate) fn acting_keys(&self, peer: &Peer) -> Vec<PublicKey> {
+        let Peer { username, keys, endorsements, .. } = peer;
+        let read = |signature| Endorsement::read(username, keys, signature);
+        let endorsements: Vec<_> = endorsements.iter().filter_map(read).collect();
+        let mut trusted: Vec<_> = keys.iter().copied().filter(|key| self.keys.contains(key)).collect();
+        // Each round adds a key, and a user has few.
+        while let Some(next) =
+            endorsements.iter().find(|one| trusted.contains(&one.by) && !trusted.contains(&one.key))
+        {
+            trusted.push(next.key);
+        }
+        trusted
+    }
 }
 
 impl Record for Admin {
@@ -48,6 +67,11 @@ impl AdminRepository {
     /// The record of an admin.
     pub(crate) fn admin(&self, username: &Username) -> Option<Admin> {
         self.admins.get(username.as_str())
+    }
+
+    /// The keys by which a user acts as an admin, of those in the user's record. Others have none.
+    pub(crate) fn acting_keys(&self, peer: &Peer) -> Vec<PublicKey> {
+        self.admins.read(peer.username.as_str(), |admin| admin.acting_keys(peer)).unwrap_or_default()
     }
 
     /// All admins with their names, in order. There are few.

@@ -76,6 +76,17 @@ pub(crate) enum Endorsed {
     Earlier,
 }
 
+/// The result of a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// The user has the key.
+    Bound,
+    /// The user was not admitted any more.
+    NotAdmitted,
+    /// The user has the maximum number of keys, and none of them may be removed.
+    Full,
+}
+
 /// The repository of peers.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerRepository {
@@ -141,25 +152,30 @@ impl PeerRepository {
     }
 
     /// Binds one more key to a user durably, if `admitted` still returns true at that moment. At `KEYS_PER_USER` keys,
-    /// the oldest key is removed. Returns whether the user has the key.
+    /// the oldest key is removed that is not among the `kept` ones.
     pub(crate) async fn bind_key(
         &self,
         username: &Username,
         key: PublicKey,
         admitted: impl Fn() -> bool + Send + 'static,
-    ) -> Result<bool, StorageError> {
+        kept: impl Fn(&Peer) -> Vec<PublicKey> + Send + 'static,
+    ) -> Result<Binding, StorageError> {
         let bind = move |peer: &mut Peer| {
             if !admitted() {
-                return false;
+                return Binding::NotAdmitted;
             }
             if peer.keys.contains(&key) {
-                return true;
+                return Binding::Bound;
             }
             if peer.keys.len() >= KEYS_PER_USER {
-                peer.keys.remove(0);
+                let kept = kept(peer);
+                let Some(oldest) = peer.keys.iter().position(|bound| !kept.contains(bound)) else {
+                    return Binding::Full;
+                };
+                peer.keys.remove(oldest);
             }
             peer.keys.push(key);
-            true
+            Binding::Bound
         };
         self.change_keys(username, bind).await
     }
@@ -378,6 +394,10 @@ mod tests {
         (Repositories::open(folder.path()).unwrap().peers(), folder)
     }
 
+    fn none(_: &Peer) -> Vec<PublicKey> {
+        Vec::new()
+    }
+
     fn ana() -> Username {
         Username::parse("ana").unwrap()
     }
@@ -399,9 +419,9 @@ mod tests {
                         peers.connect(&ana(), ConnectionId::new(), here, 5000);
                     }
                 });
-                let bound = runtime.block_on(peers.bind_key(&ana(), key(round), || true));
+                let bound = runtime.block_on(peers.bind_key(&ana(), key(round), || true, none));
                 done.store(true, Ordering::Relaxed);
-                assert!(bound.unwrap());
+                assert_eq!(bound.unwrap(), Binding::Bound);
             });
             assert!(peers.peer(&ana()).keys.contains(&key(round)), "round {round}");
         }
@@ -412,9 +432,9 @@ mod tests {
         let (peers, _folder) = repository();
         peers.connect(&ana(), ConnectionId::new(), IpAddr::from([127, 0, 0, 1]), 5000);
         let (ana, admitted) = (ana(), || true);
-        let mut first = Box::pin(peers.bind_key(&ana, key(1), admitted));
+        let mut first = Box::pin(peers.bind_key(&ana, key(1), admitted, none));
         let _ = std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready())).await;
-        peers.bind_key(&ana, key(2), admitted).await.unwrap();
+        peers.bind_key(&ana, key(2), admitted, none).await.unwrap();
         first.await.unwrap();
         assert_eq!(peers.peer(&ana).keys, [key(1), key(2)]);
     }
