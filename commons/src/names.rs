@@ -119,6 +119,12 @@ fn check_length(text: &str, most: usize) -> Result<(), NameError> {
     }
 }
 
+/// Whether a text is one printable line by the rule of room names. Accents may be separate characters.
+#[must_use]
+pub fn is_printable_line(text: &str) -> bool {
+    text.chars().all(is_printable)
+}
+
 /// Whether a character is a letter, mark, number, punctuation, symbol or plain space. Control, format, private and
 /// unassigned characters and line separators are not allowed, because a name must neither steer a terminal nor be
 /// invisible.

@@ -159,7 +159,13 @@ struct Hosted {
 
 impl Hosted {
     async fn start(listen: &str, data: PathBuf) -> Result<Self, Failure> {
-        let config = tracker::config::Config { listen: listen.to_owned(), data, ..Default::default() };
+        // The first guest must not become an admin of it.
+        let config = tracker::config::Config {
+            listen: listen.to_owned(),
+            data,
+            first_user_is_admin: false,
+            ..Default::default()
+        };
         let server = TrackerServer::bind(config).await.map_err(|error| match error {
             StartError::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
                 Failure::Other(format!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{ArgAction, Args, Command, FromArgMatches as _};
+use commons::names::is_printable_line;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
 
@@ -86,6 +87,9 @@ pub struct Config {
     /// The settings of the log
     #[command(flatten)]
     pub logs: LogConfig,
+    /// Whether the first user who registers becomes an admin, if the address is loopback
+    #[arg(skip = true)]
+    pub first_user_is_admin: bool,
     /// The cost of a password hash
     #[arg(skip)]
     pub password_cost: PasswordCost,
@@ -154,11 +158,13 @@ impl FromStr for RegistrationMode {
     }
 }
 
-/// Checks the message of the day: one line without control characters.
+/// Checks the message of the day: one line without control and invisible characters.
 fn message_of_the_day(text: &str) -> Result<String, String> {
     match text {
         text if text.len() > MOTD_MAX => Err(format!("must have at most {MOTD_MAX} bytes")),
-        text if text.contains(char::is_control) => Err("must be one line of text".to_owned()),
+        text if !is_printable_line(text) => {
+            Err("must be one line of text, without invisible characters".to_owned())
+        }
         text => Ok(text.to_owned()),
     }
 }
@@ -284,6 +290,14 @@ mod tests {
             new_per_network: NEWCOMERS_PER_NETWORK,
         };
         assert_eq!((config.connections, ConnectionLimits::default()), (limits, limits));
+    }
+
+    #[test]
+    fn message_of_the_day_has_no_invisible_character() {
+        assert!(message_of_the_day("Olá, be kind 🙂").is_ok());
+        for bad in ["two\nlines", "\u{202e}kind", "ki\u{200b}nd", "\u{1b}[2J"] {
+            assert!(message_of_the_day(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -110,6 +110,12 @@ pub(crate) const ROOMS_MAX: usize = 100_000;
 /// The maximum number of bans: about 5 MB of memory. More than people make by hand.
 pub(crate) const BANS_MAX: usize = 10_000;
 
+/// The part of [`BANS_MAX`] that is reserved for the operator, so that no admin can fill the list.
+pub(crate) const BANS_FOR_OPERATOR: usize = 1000;
+
+/// The maximum number of keys of one ban: those of sixteen full accounts. Each renewal of a ban adds those of then.
+pub(crate) const BAN_KEYS_MAX: usize = 64;
+
 /// The longest time of a ban in seconds: a hundred years. A longer one has no end.
 pub(crate) const BAN_SECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60;
 

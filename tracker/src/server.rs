@@ -151,7 +151,8 @@ impl TrackerServer {
         let watched = LimitScope { loopback: config.limit_loopback };
         let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
         let policy = Policy::read(&config)?;
-        service.users.set_policy(Policy { first_user_is_admin: local_addr.ip().is_loopback(), ..policy });
+        let first_user_is_admin = config.first_user_is_admin && local_addr.ip().is_loopback();
+        service.users.set_policy(Policy { first_user_is_admin, ..policy });
         let admission = Admission::new(config.connections, watched);
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
         let accept_config =
@@ -254,7 +255,7 @@ impl TrackerServer {
     fn take_over(&mut self, config: &Config) {
         self.admission.set_limits(config.connections);
         self.accept_config.plaintext = config.plaintext;
-        let first_user_is_admin = self.local_addr.ip().is_loopback();
+        let first_user_is_admin = self.service.users.policy().first_user_is_admin;
         match Policy::read(config) {
             Ok(policy) => self.service.users.set_policy(Policy { first_user_is_admin, ..policy }),
             Err(error) => tracing::error!(%error, "the settings for registration stay as they are"),

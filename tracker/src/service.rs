@@ -174,7 +174,11 @@ impl TrackerService {
                 self.sign_in(client, admitted, reply, false).await?;
             }
             TrackerRequest::Login(credentials) => {
-                let admitted = self.users.login(credentials, from).await?;
+                let admitted = {
+                    let is_permitted =
+                        |user: &Username| self.admin.check_ban(user, from.key, from.ip, Utc::now());
+                    self.users.login(credentials, from, is_permitted).await?
+                };
                 let with_rooms = id.is_some();
                 let msg = legacy.unwrap_or_else(|| "welcome back".to_owned());
                 let reply = Reply { msg, id, ..Reply::default() };

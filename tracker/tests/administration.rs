@@ -105,6 +105,13 @@ async fn first_user_on_loopback_is_admin_and_no_later_one() {
 }
 
 #[tokio::test]
+async fn first_user_of_a_tracker_inside_a_peer_is_no_admin() {
+    let tracker = TestTracker::start_with(|config| config.first_user_is_admin = false).await;
+    let (_ana, reply) = Device::new().ask(tracker.address, with_id(sign_in("REGISTER", "ana", 5000))).await;
+    assert_eq!((&reply["status"], reply.get("admin")), (&json!("OK"), None), "{reply}");
+}
+
+#[tokio::test]
 async fn new_account_of_a_freed_name_is_no_admin() {
     let mut place = Place::new().await;
     let (_, _bob) = place.user("bob").await;
@@ -281,6 +288,51 @@ async fn banned_user_is_told_until_when_and_stays_out() {
 }
 
 #[tokio::test]
+async fn ban_ends_sessions_of_the_same_key_under_other_names() {
+    let mut place = Place::new().await;
+    let (device, _bob) = place.user("bob").await;
+    let address = place.tracker.address;
+    let mut bobby = device.session(address, with_id(sign_in("REGISTER", "bobby", 5000))).await;
+    let (_, mut carla) = place.user("carla").await;
+    place.ok(json!({"cmd": "BAN", "user": "bob"})).await;
+    assert_eq!(receive(&mut bobby).await["code"], "BANNED");
+    // Control: another device stays.
+    assert_eq!(ask(&mut carla, json!({"cmd": "LIST_ROOMS"})).await["status"], "OK");
+}
+
+#[tokio::test]
+async fn banned_user_cannot_wash_the_banned_key_away() {
+    let mut place = Place::new().await;
+    let (device, _bob) = place.user("bob").await;
+    let address = place.tracker.address;
+    let ban = json!({"cmd": "BAN", "user": "bob"});
+    place.ok(ban.clone()).await;
+    for _ in 0..4 {
+        let (_, reply) = Device::new().ask(address, with_id(sign_in("LOGIN", "bob", 5000))).await;
+        assert_eq!(reply["code"], "BANNED");
+    }
+    // The renewed ban holds for the first key, also after the account is gone.
+    place.ok(ban.clone()).await;
+    let other = with_id(sign_in("REGISTER", "bobby", 5000));
+    assert_eq!(device.ask(address, other.clone()).await.1["code"], "BANNED");
+    place.ok(json!({"cmd": "REMOVE_USER", "user": "bob"})).await;
+    place.ok(ban).await;
+    assert_eq!(device.ask(address, other).await.1["code"], "BANNED");
+}
+
+#[tokio::test]
+async fn name_without_an_account_can_be_banned() {
+    let mut place = Place::new().await;
+    let (device, mut carl) = place.user("carl").await;
+    assert_eq!(ask(&mut carl, json!({"cmd": "DELETE_ACCOUNT"})).await["status"], "OK");
+    let banned = place.ok(json!({"cmd": "BAN", "user": "carl"})).await;
+    assert!(banned["msg"].as_str().unwrap().contains("no account"), "{banned}");
+    let register = with_id(sign_in("REGISTER", "carl", 5000));
+    assert_eq!(device.ask(place.tracker.address, register).await.1["code"], "BANNED");
+    assert_eq!(place.code(json!({"cmd": "BAN", "user": "No Name"})).await, "INVALID_NAME");
+}
+
+#[tokio::test]
 async fn banned_admin_is_no_admin() {
     let mut place = Place::new().await;
     let ban = NewBan {
@@ -328,7 +380,7 @@ async fn announcement_reaches_encrypted_sessions_only() {
     assert_eq!(receive(&mut bob).await, expected);
     py.expect_no_push().await;
     with_ids.expect_no_push().await;
-    for bad in [String::new(), "two\nlines".to_owned(), "\u{1b}[2J".to_owned(), "x".repeat(1025)] {
+    for bad in ["", "two\nlines", "\u{1b}[2J", "\u{202e}noon", "no\u{200b}on", &"x".repeat(1025)] {
         assert_eq!(place.code(json!({"cmd": "ANNOUNCE", "text": bad})).await, "MALFORMED");
     }
     let request = AdminRequest::Announce { text: "from the shell".to_owned() };

@@ -257,7 +257,7 @@ mod tests {
         }
 
         async fn login(&self, password: &str, key: Option<PublicKey>) -> Result<Admitted, RequestError> {
-            self.logins.login(credentials(password), from(key)).await
+            self.logins.login(credentials(password), from(key), |_| Ok(())).await
         }
 
         async fn delete(&self) {

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use commons::address_range::AddressRange;
 use commons::keys::PublicKey;
 use commons::limits::ANNOUNCEMENT_MAX;
-use commons::names::Username;
+use commons::names::{Username, is_printable_line};
 use commons::protocol::administration::{BanTarget, ListedBan, NewBan};
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::ErrorCode;
@@ -259,17 +259,17 @@ impl AdminCommandHandler {
         }
     }
 
-    /// Bans a user or an address. Returns the subject, and the time at which the ban ends.
+    /// Bans a user or an address. Returns the subject and the ban. The user need not have an account, because a person
+    /// may delete it before the ban and register again.
     pub(crate) async fn ban(
         &self,
         actor: &Actor,
         ban: &NewBan,
         now: DateTime<Utc>,
-    ) -> Result<(Banned, Option<DateTime<Utc>>), RequestError> {
+    ) -> Result<(Banned, Ban), RequestError> {
         let banned = subject(&ban.target)?;
         let keys = match &banned {
             Banned::User(username) => {
-                self.user(username.as_str())?;
                 actor.may_act_on(username)?;
                 self.peers.peer(username).keys
             }
@@ -293,8 +293,8 @@ impl AdminCommandHandler {
         };
         let by = actor.username().map(|username| username.as_str().to_owned());
         match self.bans.add(&banned, Ban { since: now, until, by, keys }, now).await? {
-            true => Ok((banned, until)),
-            false => Err(RequestError::new(
+            Some(ban) => Ok((banned, ban)),
+            None => Err(RequestError::new(
                 ErrorCode::Busy,
                 "the tracker has its maximum number of bans: lift some",
             )),
@@ -337,8 +337,8 @@ impl AdminCommandHandler {
             text if text.len() > ANNOUNCEMENT_MAX => {
                 malformed(format!("an announcement has at most {ANNOUNCEMENT_MAX} bytes"))
             }
-            text if text.contains(char::is_control) => {
-                malformed("an announcement is one line of text".to_owned())
+            text if !is_printable_line(text) => {
+                malformed("an announcement is one line of text, without invisible characters".to_owned())
             }
             _ => Ok(()),
         }

@@ -139,11 +139,13 @@ impl UserCommandHandler {
         Ok(made.then_some(StoredPassword::Hash(hash)))
     }
 
-    /// Checks a login by the key that the client has proven, or by a password. A correct password also binds the key.
+    /// Checks a login by the key that the client has proven, or by a password. A correct password also binds the key,
+    /// if `is_permitted` allows it: a banned user must not replace the keys of the account.
     pub(crate) async fn login(
         &self,
         credentials: Credentials,
         from: Origin,
+        is_permitted: impl Fn(&Username) -> Result<(), RequestError>,
     ) -> Result<Admitted, RequestError> {
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
@@ -163,6 +165,7 @@ impl UserCommandHandler {
                 return Err(RequestError::new(ErrorCode::PlaintextRefused, msg));
             }
             let password = self.authenticator.verify(username, offered.clone(), from.ip).await?;
+            is_permitted(username)?;
             if self.bind(username, from.key, password).await? {
                 return Ok(admitted);
             }

@@ -13,7 +13,7 @@ use commons::names::Username;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::limits::BANS_MAX;
+use crate::limits::{BAN_KEYS_MAX, BANS_FOR_OPERATOR, BANS_MAX};
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
@@ -114,20 +114,35 @@ impl BanRepository {
         ranges.find_map(|range| self.holding(&Banned::Address(range).to_string(), now))
     }
 
-    /// Stores a ban. It replaces an earlier one of the same subject. Returns false if there are too many bans.
+    /// Stores a ban. It replaces an earlier one of the same subject, and keeps its keys while that one holds. Returns
+    /// the stored ban, or `None` if there are too many. The last places are for the operator.
     pub(crate) async fn add(
         &self,
         banned: &Banned,
         ban: Ban,
         now: DateTime<Utc>,
-    ) -> Result<bool, StorageError> {
-        if self.bans.len() >= BANS_MAX {
+    ) -> Result<Option<Ban>, StorageError> {
+        let most = if ban.by.is_some() { BANS_MAX - BANS_FOR_OPERATOR } else { BANS_MAX };
+        let subject = banned.to_string();
+        let has_place = || self.bans.contains(&subject) || self.bans.len() < most;
+        if !has_place() {
             self.remove_ended(now).await?;
         }
-        if self.bans.len() >= BANS_MAX {
-            return Ok(false);
+        if !has_place() {
+            return Ok(None);
         }
-        self.bans.update(&banned.to_string(), move |_| (Change::Put(ban.clone()), true)).await
+        let decide = move |present: Option<&Ban>| {
+            let mut ban = ban.clone();
+            let earlier =
+                present.filter(|earlier| earlier.holds(now)).map_or(&[][..], |earlier| &earlier.keys);
+            for key in earlier {
+                if ban.keys.len() < BAN_KEYS_MAX && !ban.keys.contains(key) {
+                    ban.keys.push(*key);
+                }
+            }
+            (Change::Put(ban.clone()), Some(ban))
+        };
+        self.bans.update(&subject, decide).await
     }
 
     /// Removes a ban. Returns whether it held.
@@ -183,6 +198,27 @@ mod tests {
 
     fn ban(until: Option<DateTime<Utc>>, keys: &[PublicKey]) -> Ban {
         Ban { since: DateTime::UNIX_EPOCH, until, by: None, keys: keys.to_vec() }
+    }
+
+    #[tokio::test]
+    async fn full_list_of_bans_takes_renewals_and_the_operators_bans() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let bans = repositories.bans();
+        let now = DateTime::UNIX_EPOCH;
+        let of_admin = Ban { by: Some("mallory".to_owned()), ..ban(None, &[]) };
+        let subject = |number: usize| Banned::User(format!("u{number}").parse().unwrap());
+        let mut adding = tokio::task::JoinSet::new();
+        for number in 0..BANS_MAX - BANS_FOR_OPERATOR {
+            let (bans, of_admin) = (bans.clone(), of_admin.clone());
+            adding.spawn(async move { bans.add(&subject(number), of_admin, now).await.unwrap().is_some() });
+        }
+        assert!(adding.join_all().await.into_iter().all(|added| added));
+        let new = subject(BANS_MAX);
+        assert!(bans.add(&new, of_admin.clone(), now).await.unwrap().is_none());
+        assert!(bans.add(&subject(0), of_admin.clone(), now).await.unwrap().is_some(), "a renewal");
+        assert!(bans.add(&new, ban(None, &[]), now).await.unwrap().is_some(), "the operator");
+        repositories.close().await.unwrap();
     }
 
     #[tokio::test]

@@ -9,13 +9,14 @@ use commons::protocol::administration::{AdminRequest, Announcement, BanTarget, L
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::{ErrorCode, Status};
 
+use crate::active_connections::ActiveConnection;
 use crate::client::Client;
 use crate::handlers::admin::{Actor, AdminCommandHandler};
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
 use crate::log_class::SECURITY;
 use crate::login::SignedIn;
-use crate::repositories::ban::Banned;
+use crate::repositories::ban::{Ban, Banned};
 use crate::send_queue::CloseReason;
 use crate::service::TrackerService;
 
@@ -64,25 +65,26 @@ impl TrackerService {
     }
 
     async fn ban(&self, actor: &Actor, ban: &NewBan) -> Result<Outcome, RequestError> {
-        let (banned, until) = self.admin.ban(actor, ban, Utc::now()).await?;
+        let (banned, Ban { until, keys, .. }) = self.admin.ban(actor, ban, Utc::now()).await?;
+        let is_concerned = |session: &ActiveConnection| match &banned {
+            // The same device may be signed in under another name.
+            Banned::User(username) => {
+                session.username == *username || session.pinged.key.is_some_and(|key| keys.contains(&key))
+            }
+            Banned::Address(range) => range.contains(session.pinged.observed.ip()),
+        };
         {
             // The login takes the same lock, so its session is either ended here or finds the ban.
             let _turn = self.turn();
-            match &banned {
-                Banned::User(username) => drop(self.connections.end(username, CloseReason::Banned(until))),
-                Banned::Address(range) => {
-                    let of_range = |session: &crate::active_connections::ActiveConnection| {
-                        range.contains(session.pinged.observed.ip())
-                    };
-                    for session in self.connections.all().into_iter().filter(of_range) {
-                        self.connections.end(&session.username, CloseReason::Banned(until));
-                    }
-                }
+            for session in self.connections.all().into_iter().filter(is_concerned) {
+                self.connections.end(&session.username, CloseReason::Banned(until));
             }
         }
         let until = until.map_or_else(|| "for good".to_owned(), |until| format!("until {}", in_utc(until)));
         tracing::info!(class = SECURITY, %actor, %banned, until, "an admin banned");
-        Ok(Outcome::text(format!("banned {until}: {banned}")))
+        let has_account = !matches!(&banned, Banned::User(user) if self.admin.user(user.as_str()).is_err());
+        let note = if has_account { "" } else { ", which has no account" };
+        Ok(Outcome::text(format!("banned {until}: {banned}{note}")))
     }
 
     async fn unban(&self, actor: &Actor, target: &BanTarget) -> Result<Outcome, RequestError> {
