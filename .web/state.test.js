@@ -78,6 +78,14 @@ describe("events", () => {
     assert.deepEqual([direct.unread, direct.mentions, direct.read], [0, 0, "bob m4"]);
   });
 
+  it("alert to no message that the word filter hides", () => {
+    const { state, give, sala } = signedIn();
+    state.open = "to:bob";
+    assert.deepEqual(give("message", from("bob", "m1", "ana, spam", { filtered: true })), []);
+    assert.deepEqual([sala.unread, sala.mentions, sala.last.text, sala.rows[0].filtered], [1, 0, words.HIDDEN, true]);
+    assert.deepEqual(give("message", from("bob", "m2", "ana, ham")), ["alert", "received"], "the control");
+  });
+
   it("never count own messages as unread", () => {
     const { give, sala, direct } = signedIn();
     give("message", from("ana", "m1"));

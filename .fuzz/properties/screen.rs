@@ -31,6 +31,7 @@ pub fn hold(bytes: &[u8]) {
         sent_at,
         late: false,
         missing: 0,
+        filtered: false,
     };
     let nothing = Snapshot::signed_out(String::new(), None, String::new());
     let mut view = View::new(Username::parse("zoe").unwrap(), &nothing, Style::plain());

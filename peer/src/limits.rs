@@ -190,9 +190,23 @@ pub const EXPORT_PAGE: usize = 1000;
 /// Earlier messages that are shown when a conversation is entered: enough for a glance, `/history` shows more.
 pub const SCROLLBACK: usize = 20;
 
-/// Rows of the screen that one message takes. Longer pastes are better read elsewhere, and a message of 8,190 line
-/// feeds is an attack.
-pub const MESSAGE_ROWS: usize = 60;
+/// Rows of the screen that one message takes until `/show` shows it: more would push the talk away.
+pub const MESSAGE_ROWS: usize = 20;
+
+/// Rows of a message that `/show` shows. Longer pastes are better read in a file.
+pub const SHOWN_ROWS: usize = 1000;
+
+/// Folded messages that `/show` finds: the last ones on the screen, of at most 8 KiB each.
+pub const FOLDED_KEPT: usize = 200;
+
+/// Words of the filter: each costs time for every message.
+pub const FILTER_LINES_MAX: usize = 500;
+
+/// Size of the filter's file, in bytes: 500 words of 100 letters and comments.
+pub const FILTER_FILE_MAX: usize = 64 * 1024;
+
+/// Memory of a compiled expression of the filter, in bytes: a line may not fill the memory.
+pub const FILTER_EXPRESSION_BYTES: usize = 256 * 1024;
 
 /// Rows of the screen that are drawn between two looks at the input: a screen or two.
 pub const ROWS_AT_ONCE: usize = 200;

@@ -11,8 +11,9 @@ use std::path::Path;
 use clap::{Arg, Command, CommandFactory};
 use commons::protocol::with_tracker::RequestId;
 use peer::api::administration::{AdminAnswer, AdminEvent};
+use peer::api::answer::Answer;
 use peer::api::request::{Action, parse};
-use peer::api::{Answer, Event, schema};
+use peer::api::{Event, schema};
 use peer::config::Config;
 use peer::frontends::slash_commands::COMMANDS;
 use serde::de::DeserializeOwned;
@@ -104,6 +105,7 @@ variants!(answer_name, ANSWERS: Answer {
     Answer::Conversations { .. } => "conversations",
     Answer::Receipts { .. } => "receipts",
     Answer::Outbox { .. } => "outbox",
+    Answer::Filter { .. } => "filter",
     Answer::Withdrawn { .. } => "withdrawn",
     Answer::Exported { .. } => "exported",
     Answer::Forgotten { .. } => "forgotten",

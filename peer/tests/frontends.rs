@@ -10,11 +10,12 @@ use std::process::{Command as Program, Stdio};
 
 use common::{PATIENCE, Peer, Tracker, password_of, room, say_in, user};
 use commons::snapshot::ChangeKind;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::snapshot::{LinkInfo, Snapshot, UserState};
 use peer::api::status::LinkState;
 use peer::api::status::{TrackerState, Trust};
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use peer::event_bus::{Events, Subscription};
 use peer::limits::EVENT_QUEUE_BYTES;
 use peer::service::PeerService;

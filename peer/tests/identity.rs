@@ -10,11 +10,12 @@ use std::path::Path;
 
 use common::{CHEAP_SEAL, Peer, Tracker, password_of, room, three_in, user};
 use peer::api::account::AccountCommand;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::status::Trust;
 use peer::api::undeliverable::Undeliverable;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use peer::identity::identity_export::{AccountLocation, export, import};
 use programs::{PASSWORD, Piped, flags};
 use tempfile::TempDir;

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use common::{Tracker, room, user};
 use legacy::{Crashed, LegacyClient, Shown};
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use serde_json::json;
 
 /// 4.1, 4.5, 4.7–4.11, 4.21, 4.22: register, log in, lists, refusals, and a restart.

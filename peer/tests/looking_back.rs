@@ -6,9 +6,10 @@ mod common;
 mod programs;
 
 use common::{Peer, Tracker, password_of, room, user};
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::past::{After, Before, FoundMessage, KeptConversation, PastConversation};
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
 use uuid::Uuid;

@@ -11,10 +11,11 @@ use commons::keys::Seed;
 use commons::snapshot::ChangeKind;
 use false_tracker::{Claim, FalseTracker, Link};
 use peer::api::account::AccountCommand;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::status::LinkState;
 use peer::api::status::{MemberStatus, TrackerState, Trust};
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

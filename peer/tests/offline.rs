@@ -10,9 +10,10 @@ use std::fs;
 
 use common::{Tracker, password_of, room, three_in, user};
 use commons::snapshot::ChangeKind;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::status::TrackerState;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use peer::identity::password::Password;
 use programs::{PASSWORD, Piped};
 

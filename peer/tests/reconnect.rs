@@ -6,10 +6,11 @@ mod common;
 
 use common::{Tracker, room, three_in, user};
 use commons::snapshot::ChangeKind;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::status::TrackerState;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 
 #[tokio::test]
 async fn the_talk_goes_on_while_the_tracker_is_away() {

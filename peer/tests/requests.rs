@@ -65,6 +65,7 @@ async fn each_command_has_exactly_one_answer_with_its_id() {
         (json!({"command": "keys"}), "keys"),
         (json!({"command": "receipts"}), "receipts"),
         (json!({"command": "outbox"}), "outbox"),
+        (json!({"command": "filter"}), "filter"),
         (json!({"command": "block", "user": "bob"}), "done"),
         (json!({"command": "block"}), "blocked"),
         (json!({"command": "unblock", "user": "bob"}), "done"),

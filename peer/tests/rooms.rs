@@ -7,10 +7,11 @@ mod common;
 use common::{Tracker, password_of, room, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
 use commons::snapshot::ChangeKind;
+use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::missing_conversation::MissingConversation;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 
 #[tokio::test]
 async fn three_talk_and_a_fourth_is_refused() {

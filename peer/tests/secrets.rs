@@ -15,8 +15,9 @@ use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, se
 use common::{Peer, Tracker, user};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
+use peer::api::answer::Answer;
 use peer::api::error::CommandError;
-use peer::api::{Answer, Command, Event};
+use peer::api::{Command, Event};
 use proxy::Proxy;
 use serde_json::json;
 

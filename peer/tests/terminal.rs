@@ -171,7 +171,7 @@ fn line_feeds() -> String {
 async fn a_message_of_thousands_of_rows_is_cut_and_exported() {
     let Scene { tracker: _tracker, mut ana, bob, data } = scene(&[], &[], 80).await;
     bob.say(&line_feeds()).await;
-    ana.shows("more rows: /export FILE writes all");
+    ana.shows("more rows, /show ");
     ana.ends_with(&["sala · ● bob", ">"]);
     assert!(ana.text().contains("<bob> first") && !ana.text().contains("the end"), "{}", ana.text());
     let file = data.path().join("all.jsonl");

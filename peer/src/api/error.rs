@@ -69,6 +69,9 @@ pub enum CommandError {
         /// The greatest length, in bytes.
         max: usize,
     },
+    /// The user's own word filter does not let the message out.
+    #[error("your filter has {0}: nothing was sent. Change the text, or the filter; /filter shows its file")]
+    Filtered(String),
     /// The user's key is not the pinned one.
     #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
     KeyChanged(Username),
@@ -192,6 +195,7 @@ impl CommandError {
             Self::NoConversation(_) => "NO_CONVERSATION",
             Self::PasswordWanted { .. } => "PASSWORD_WANTED",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::Filtered(_) => "FILTERED",
             Self::KeyChanged(_) => "KEY_CHANGED",
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::NotATracker { .. } => "NOT_A_TRACKER",

@@ -1,10 +1,12 @@
-//! The interface between the peer and its frontends: commands, answers and events.
+//! The interface between the peer and its frontends: commands and events here, answers in `answer.rs`.
 //!
 //! The terminal is one frontend; the JSON output is another, and so is each tab of the page. All types are serde types, so a frontend may run in
 //! another process.
 
 pub mod account;
 pub mod administration;
+pub mod answer;
+pub mod bad_line;
 pub mod conversation;
 mod debug;
 pub mod error;
@@ -25,17 +27,16 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{BoundKey, ListedPeer};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
-use crate::api::administration::{AdminAnswer, AdminCommand, AdminEvent};
+use crate::api::administration::{AdminCommand, AdminEvent};
 use crate::api::conversation::Conversation;
 use crate::api::past::{After, Before};
 use crate::api::sign_in::SignInCommand;
-use crate::api::status::{LinkState, MemberStatus, Status, TrackerState};
+use crate::api::status::{LinkState, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::api::undeliverable::Undeliverable;
 use crate::identity::password::Password;
@@ -174,6 +175,14 @@ pub enum Command {
     },
     /// Show this user's messages that some recipient has not acknowledged.
     Outbox,
+    /// Show what the word filter holds.
+    Filter,
+    /// Show a message that the screen has folded. Only a person's screen folds messages.
+    #[serde(skip)]
+    Show {
+        /// The message id, or its last digits.
+        id: String,
+    },
     /// Withdraw a message that no recipient has acknowledged yet.
     Withdraw {
         /// The message id, or its last digits.
@@ -193,143 +202,6 @@ pub enum Command {
     /// A command of an admin of the tracker.
     #[serde(untagged)]
     Admin(AdminCommand),
-}
-
-/// The result of a command, besides the events that it causes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Answer {
-    /// The command was carried out; the events carry the details.
-    Done,
-    /// The connected users, sorted by name.
-    Peers {
-        /// All connected users, this one included.
-        peers: Vec<ListedPeer>,
-    },
-    /// The rooms of the tracker, sorted by name.
-    Rooms {
-        /// All rooms, each with its complete state.
-        rooms: Vec<RoomSnapshot>,
-    },
-    /// The members of a conversation.
-    Users {
-        /// The conversation that was asked for.
-        conversation: Conversation,
-        /// Its members; for a private chat, both users.
-        members: Vec<MemberStatus>,
-    },
-    /// The name of this user and the state of this peer.
-    WhoAmI {
-        /// The state of this peer.
-        status: Status,
-    },
-    /// The users whose private messages are blocked.
-    Blocked {
-        /// The blocked users, sorted by name.
-        users: Vec<Username>,
-    },
-    /// The device keys of this user's account.
-    Keys {
-        /// The keys in the order in which they were bound; `current` marks the key of this device.
-        keys: Vec<BoundKey>,
-    },
-    /// The user signed in by a command.
-    LoggedIn {
-        /// The name of the user.
-        username: Username,
-    },
-    /// The account was exported.
-    IdentityExported {
-        /// The content of the file, sealed under the account's password.
-        content: String,
-    },
-    /// An account was imported, and can sign in on this device.
-    IdentityImported {
-        /// The name of the account.
-        username: Username,
-        /// The address of its tracker.
-        tracker: String,
-    },
-    /// The account was deleted, and the peer has ended.
-    AccountDeleted,
-    /// The safety number, which both users compare by voice or in person.
-    SafetyNumber {
-        /// The other user.
-        user: Username,
-        /// Sixty digits in twelve groups.
-        number: String,
-        /// True if the number was compared before.
-        verified: bool,
-        /// True if the number belongs to a key that is not accepted.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        changed: bool,
-    },
-    /// The last messages of a conversation, oldest first.
-    History {
-        /// The conversation: a field `room` or `with`.
-        #[serde(flatten)]
-        of: past::PastConversation,
-        /// The name by which a command finds the room, if a newer room has the plain name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        named: Option<RoomName>,
-        /// The messages of the conversation, oldest first.
-        lines: Vec<past::PastMessage>,
-        /// True if there are older messages: ask for those `before` the first of these. In the answer to a command with
-        /// `after`: true if there are newer ones.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        more: bool,
-    },
-    /// The messages that match a search, newest first.
-    Found {
-        /// Messages of any conversation, newest first.
-        lines: Vec<past::FoundMessage>,
-        /// True if there are older matches: ask for those `before` the last of these.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        more: bool,
-    },
-    /// The conversations that are stored on this device, or in which this user takes part.
-    Conversations {
-        /// The conversations; the one with the newest message comes first.
-        conversations: Vec<past::KeptConversation>,
-    },
-    /// A conversation was exported to a file.
-    Exported {
-        /// The path of the file.
-        file: PathBuf,
-        /// The number of exported messages.
-        lines: usize,
-    },
-    /// A conversation was erased on this device.
-    Forgotten {
-        /// The number of erased messages.
-        lines: usize,
-    },
-    /// This user's last messages of a conversation, with the recipients that have them.
-    Receipts {
-        /// The conversation: a field `room` or `with`.
-        #[serde(flatten)]
-        of: past::PastConversation,
-        /// The messages, oldest first.
-        lines: Vec<past::OwnMessage>,
-    },
-    /// This user's messages that some recipient has not acknowledged.
-    Outbox {
-        /// The messages, oldest first.
-        lines: Vec<past::WaitingMessage>,
-    },
-    /// A message was withdrawn.
-    Withdrawn {
-        /// The message id.
-        id: Uuid,
-    },
-    /// The peer ends, and some messages may still wait for recipients.
-    Quit {
-        /// The number of messages that were not delivered in time, by user.
-        undelivered: Vec<(Username, usize)>,
-    },
-    /// An answer to a command of an admin.
-    #[serde(untagged)]
-    Admin(AdminAnswer),
 }
 
 /// An event that the peer publishes to its frontends.
@@ -428,6 +300,9 @@ pub enum Event {
         /// The number of this author's earlier messages that are missing here, if that is news.
         #[serde(default, skip_serializing_if = "past::is_zero")]
         missing: u64,
+        /// True if the word filter of this device hides the message.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        filtered: bool,
     },
     /// Messages that were written while this user was away are about to come.
     Missed {

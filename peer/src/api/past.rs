@@ -52,6 +52,9 @@ pub struct PastMessage {
     pub sent_at: DateTime<Utc>,
     /// True if the author's key authenticates the message: by a signature, or in a private chat by the link.
     pub signed: bool,
+    /// True if the word filter of this device hides the message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub filtered: bool,
 }
 
 /// The message before which a page ends. An author can use the id of another author's message, so the author belongs to

@@ -287,6 +287,7 @@ mod tests {
                 Command::Receipts { conversation: Some(with_bob()) },
             ),
             (json!({"command": "outbox"}), Command::Outbox),
+            (json!({"command": "filter"}), Command::Filter),
             (json!({"command": "withdraw", "message": "8a90"}), Command::Withdraw { id: "8a90".to_owned() }),
             (json!({"command": "unlock", "password": "secret"}), Command::Unlock { password: secret() }),
             (json!({"command": "block"}), Command::Block { user: None }),

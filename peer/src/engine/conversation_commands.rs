@@ -8,7 +8,7 @@ use commons::names::Username;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::api::Answer;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::engine::Engine;

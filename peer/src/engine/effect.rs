@@ -7,8 +7,9 @@ use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
+use crate::api::Event;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Event};
 use crate::engine::input::{RefusedFrame, Ticket};
 use crate::history::report::OutgoingMessage;
 use crate::history::request::Request;

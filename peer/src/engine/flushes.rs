@@ -2,7 +2,7 @@
 
 use commons::names::Username;
 
-use crate::api::Answer;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};

@@ -5,9 +5,10 @@
 use commons::keys::PublicKey;
 use commons::names::Username;
 
+use crate::api::Event;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::status::Trust;
-use crate::api::{Answer, Event};
 use crate::engine::Engine;
 use crate::engine::decision::Decision;
 use crate::engine::effect::{Effect, Effects};

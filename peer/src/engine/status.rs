@@ -6,7 +6,7 @@ use commons::names::Username;
 use commons::snapshot::Member;
 use tokio::time::Instant;
 
-use crate::api::Answer;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::snapshot::{LinkInfo, Snapshot, UserState};

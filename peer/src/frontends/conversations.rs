@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use crate::api::administration::AdminEvent;
 use commons::names::{RoomName, Username};
 
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::frontends::rooms::Rooms;
 
 /// The rooms of this user, the open conversation, and the number of unread messages elsewhere.
@@ -67,6 +68,17 @@ impl Conversations {
     /// Returns the open conversation, to which messages go.
     pub(crate) fn open(&self) -> Option<&Conversation> {
         self.open.as_ref()
+    }
+
+    /// Returns the recipients of a message.
+    pub(crate) fn audience(&self, conversation: &Conversation) -> Vec<Username> {
+        match conversation {
+            Conversation::Private(user) => vec![user.clone()],
+            Conversation::Room(name) => {
+                let members = self.rooms.members(name).iter().map(|member| member.username.clone());
+                members.filter(|user| *user != self.you).collect()
+            }
+        }
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {
@@ -310,6 +322,7 @@ mod tests {
             sent_at: DateTime::UNIX_EPOCH,
             late: false,
             missing: 0,
+            filtered: false,
         }
     }
 

@@ -31,8 +31,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Command;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command};
 use crate::config::Notify;
 use crate::event_bus::{Events, Subscription};
 use crate::frontends::asking::{Asking, tells_password};
@@ -52,7 +53,7 @@ use crate::frontends::terminal::editor::LineEditor;
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tty;
 use crate::frontends::terminal::view::View;
-use crate::frontends::turns::{Turn, next};
+use crate::frontends::turns::Turn;
 use crate::frontends::user_input::{UserInput, read_stdin};
 use crate::identity::password::Password;
 use crate::limits::LINE_MAX;
@@ -135,11 +136,17 @@ impl Frontend {
         let editing = person && io::stdout().is_terminal();
         let own = Arc::clone(&service);
         let guard = Box::new(move |line: &str| own.is_password(line));
-        let (editor, input, output) = match editing.then(|| LineEditor::start(Style::from_env(), guard)) {
-            Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
-            // A terminal that cannot edit still reads lines.
-            Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
-        };
+        let own = Arc::clone(&service);
+        let filter = Box::new(move |line: &str| match parse(line, true) {
+            Ok(ParsedInput::Run(Command::Say { text, .. })) => own.check_filter(&text).err(),
+            _ => None,
+        });
+        let (editor, input, output) =
+            match editing.then(|| LineEditor::start(Style::from_env(), guard, filter)) {
+                Some(Ok((editor, input, sink))) => (Some(editor), input, Output::start(sink, stop.clone())?),
+                // A terminal that cannot edit still reads lines.
+                Some(Err(_)) | None => (None, read_stdin()?, Output::start(Stdout, stop.clone())?),
+            };
         let by_signal = editing && editor.is_none();
         let interrupts = by_signal.then(|| signal(SignalKind::interrupt())).transpose()?;
         tty::catch_interrupts(by_signal);
@@ -271,6 +278,7 @@ impl Frontend {
                 return self.refuse(&CommandError::usage(OWN_PASSWORD)).await;
             }
             UserInput::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
+            UserInput::Filtered(error) => return self.refuse(&error).await,
             UserInput::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
             UserInput::Line(line) => line,
             UserInput::End => return Ok(Some(Command::Quit)),
@@ -372,27 +380,5 @@ impl Frontend {
         }
         self.show(rows).await?;
         Ok(CommandOutcome::Out)
-    }
-
-    /// Returns the result of a command, and shows the events that arrive during it. `None` if the program was asked to
-    /// stop.
-    async fn execute(
-        &mut self,
-        command: &Command,
-    ) -> Result<Option<Result<Answer, CommandError>>, OutputClosed> {
-        let service = Arc::clone(&self.service);
-        let execution = service.execute(command.clone());
-        tokio::pin!(execution);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut execution => break answer,
-                Some(event) = next(&mut self.events, &self.output) => self.show_event(event).await?,
-                () = self.stop.cancelled(), if *command != Command::Quit => return Ok(None),
-            }
-        };
-        while let Some(event) = self.events.try_recv() {
-            self.show_event(event).await?;
-        }
-        Ok(Some(answer))
     }
 }

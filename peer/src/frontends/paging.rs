@@ -2,9 +2,10 @@
 //!
 //! Each page shows the messages before the oldest one on the screen.
 
+use crate::api::Command;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::past::Before;
-use crate::api::{Answer, Command};
 
 /// The command that shows the next page.
 #[derive(Default)]
@@ -56,6 +57,7 @@ mod tests {
             content: "hi".into(),
             sent_at: DateTime::UNIX_EPOCH,
             signed: true,
+            filtered: false,
         }
     }
 

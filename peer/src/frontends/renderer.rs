@@ -5,8 +5,9 @@
 use chrono::{Local, Utc};
 use tokio::time::sleep;
 
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::frontends::conversations::Conversations;
 use crate::frontends::json::events;
 use crate::frontends::json::replies::{Origin, Replies};

@@ -2,9 +2,12 @@
 //!
 //! It also decides the order of input and events.
 
+use std::sync::Arc;
+
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::status::TrackerState;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::event_bus::Subscription;
 use crate::frontends::Frontend;
 use crate::frontends::json::events;
@@ -70,6 +73,28 @@ impl Frontend {
             Some(error) => Err(fatal_errors::rows(&error).join("\n")),
             None => Ok(rows.into_iter().chain(self.renderer.farewell()).collect()),
         }
+    }
+
+    /// Returns the result of a command, and shows the events that arrive during it. `None` if the program was asked to
+    /// stop.
+    pub(crate) async fn execute(
+        &mut self,
+        command: &Command,
+    ) -> Result<Option<Result<Answer, CommandError>>, OutputClosed> {
+        let service = Arc::clone(&self.service);
+        let execution = service.execute(command.clone());
+        tokio::pin!(execution);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut execution => break answer,
+                Some(event) = next(&mut self.events, &self.output) => self.show_event(event).await?,
+                () = self.stop.cancelled(), if *command != Command::Quit => return Ok(None),
+            }
+        };
+        while let Some(event) = self.events.try_recv() {
+            self.show_event(event).await?;
+        }
+        Ok(Some(answer))
     }
 
     /// Shows the typed line above its answer, if the editor has removed it from the screen.
@@ -163,12 +188,13 @@ impl Frontend {
     /// Renders an answer, from which `/more` may continue.
     pub(crate) fn rows_of_answer(&mut self, answer: &Answer, command: &Command) -> Vec<String> {
         self.paging.note(command, answer);
-        self.renderer.answer(answer, command)
+        self.renderer.answer(&self.service.marked_answer(answer.clone()), command)
     }
 
     fn rows_of(&mut self, event: &Event) -> Vec<String> {
         self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
-        match event {
+        let marked = matches!(event, Event::Message { .. }).then(|| self.service.marked(event.clone()));
+        match marked.as_ref().unwrap_or(event) {
             Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
             event => self.renderer.event(event),
         }
@@ -197,6 +223,7 @@ impl Frontend {
             rows.extend(view.opened());
             if view.has_arrived() {
                 let looked = self.service.execute(view.look_back()).await;
+                let looked = looked.map(|answer| self.service.marked_answer(answer));
                 rows.extend(view.arrive(&looked, moment()));
             }
             rows.extend(view.progress(moment()));

@@ -131,6 +131,12 @@ pub const COMMANDS: &[Spec] = &[
     spec("/more", &[], "", "what is older than what /history or /search has shown", ArgKind::Nothing, |_| {
         Ok(ParsedInput::More)
     }),
+    spec("/show", &[], "ID", "the whole of a message that is folded or hidden", ArgKind::Nothing, |rest| {
+        run(Command::Show { id: line_id(rest)? })
+    }),
+    spec("/filter", &[], "", "your filter of words, and its file", ArgKind::Nothing, |_| {
+        run(Command::Filter)
+    }),
     spec("/receipts", &[], "", "who has your last messages", ArgKind::Nothing, |_| {
         run(Command::Receipts { conversation: None })
     }),
@@ -281,7 +287,7 @@ fn line_id(text: &str) -> Result<String, ArgError> {
     if is_id {
         Ok(text.to_lowercase())
     } else {
-        Err(ArgError::Not("ID is what /outbox shows, four digits or more"))
+        Err(ArgError::Not("ID is what /outbox or a folded message shows, four digits or more"))
     }
 }
 
@@ -499,6 +505,8 @@ mod tests {
             ("/conversations", Command::Conversations),
             ("/receipts", Command::Receipts { conversation: None }),
             ("/outbox", Command::Outbox),
+            ("/filter", Command::Filter),
+            ("/show 8A90AB", Command::Show { id: "8a90ab".into() }),
             ("/withdraw 8A90", Command::Withdraw { id: "8a90".into() }),
             (
                 "/export chat of may.jsonl",

@@ -7,6 +7,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
+use crate::api::error::CommandError;
 use crate::identity::password::Password;
 use crate::limits::{LINE_MAX, TYPED_AHEAD};
 
@@ -25,6 +26,8 @@ pub(crate) enum UserInput {
     Answer(String),
     /// A line that was the user's password; it was dropped.
     OwnPassword,
+    /// A message that the word filter does not let out; it is still in the editor.
+    Filtered(CommandError),
     /// An answer that was not shown while it was typed.
     Secret(Password),
     /// Tab was pressed, and several names match.

@@ -13,9 +13,9 @@ use commons::names::Username;
 use commons::protocol::administration::AdminRequest;
 use commons::protocol::with_tracker::{BoundKey, ErrorCode, RoomsFate};
 
-use crate::api::Answer;
 use crate::api::account::AccountCommand;
 use crate::api::administration::{AdminAnswer, AdminCommand};
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::identity::device_key::{opened, sealed_anew};
 use crate::identity::identity_export::{AccountLocation, export_text};

@@ -8,11 +8,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::undeliverable::Undeliverable;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::not_signed_in;
 use crate::history::tables::Tables;
@@ -20,7 +21,8 @@ use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::QUIT_WAIT;
 use crate::service::account_commands::{Account, administer};
-use crate::service::{CurrentUser, PeerConfig, PeerService};
+use crate::service::current_user::CurrentUser;
+use crate::service::{PeerConfig, PeerService};
 
 impl PeerService {
     /// Executes a command. A command that fails changes nothing. A message is durable only after its [`Event::Sent`];
@@ -31,6 +33,7 @@ impl PeerService {
         let (engine, tracker, history) = (&self.engine, &self.tracker, &session.history);
         match command {
             Command::Say { conversation, text, id } => {
+                self.filter.check(&text)?;
                 let id = id.unwrap_or_else(Uuid::now_v7);
                 return engine.command(EngineCommand::Say { to: named(conversation)?, text, id }).await;
             }
@@ -72,6 +75,9 @@ impl PeerService {
             Command::Forget { conversation } => return self.forget(history, conversation).await,
             Command::Receipts { conversation } => return self.receipts(history, conversation).await,
             Command::Outbox => return self.outbox(history).await,
+            Command::Filter => return Ok(self.filter.answer()),
+            // The frontend has the message. It shows more of it only while the history is unlocked.
+            Command::Show { .. } => self.look().await?,
             Command::Withdraw { id } => return self.withdraw(history, &id).await,
             Command::Admin(command) => return administer(tracker, command).await,
             Command::Account(command) => return self.change_account(session, command).await,

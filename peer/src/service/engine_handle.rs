@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::Event;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
-use crate::api::{Answer, Event};
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::signed_out::EngineStart;
 use crate::event_bus::{self, Subscription};

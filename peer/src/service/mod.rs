@@ -4,10 +4,12 @@
 
 mod account_commands;
 mod chosen_key;
+pub(crate) mod current_user;
 mod dispatch;
 pub(crate) mod driver;
 pub(crate) mod driver_request;
 pub(crate) mod engine_handle;
+mod filter_file;
 mod history_commands;
 mod listen_address;
 mod loss;
@@ -22,6 +24,7 @@ mod status;
 mod subscribing;
 mod tracker_error;
 mod typed_password;
+mod word_filter;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -58,8 +61,10 @@ use crate::peer_communication;
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::links::LinkConfig;
 use crate::peer_communication::links::PeerPeerCommunication;
+use crate::service::current_user::CurrentUser;
 use crate::service::driver_request::Outside;
 use crate::service::engine_handle::EngineHandle;
+use crate::service::filter_file::FilterFile;
 use crate::service::listen_address::listen_address;
 use crate::service::sign_in::DeviceKey;
 use crate::service::start_error::StartError;
@@ -131,21 +136,11 @@ pub struct PeerService {
     new_key: OnceLock<PublicKey>,
     /// The event of a tracker that has moved, until a frontend that began after the sign-in takes it.
     moved: Mutex<Option<Event>>,
+    filter: FilterFile,
     /// Recognises a line of input that is the user's password.
     password: Mutex<Option<RecognisedPassword>>,
     stop: CancellationToken,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
-}
-
-/// The data and the connections of the user who has signed in.
-#[derive(Debug)]
-pub(crate) struct CurrentUser {
-    pub(crate) user: Username,
-    /// The private key of this device.
-    pub(crate) seed: Seed,
-    pub(crate) profile: Profile,
-    pub(crate) history: History,
-    pub(crate) links: PeerPeerCommunication,
 }
 
 impl PeerService {
@@ -172,6 +167,7 @@ impl PeerService {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(driver.run(stop.clone()));
         Ok(Arc::new(Self {
+            filter: FilterFile::of(&config.data),
             config,
             listening,
             listener: Mutex::new(Some(listener)),

@@ -11,9 +11,10 @@ use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::identity::device_key::identity;
 use crate::identity::known_trackers::KnownTrackers;
+use crate::service::PeerService;
+use crate::service::current_user::CurrentUser;
 use crate::service::own_keys::learn_own_keys;
 use crate::service::sign_in::DeviceKey;
-use crate::service::{CurrentUser, PeerService};
 
 impl PeerService {
     /// Undoes a sign-in that the tracker accepted and that then failed on this device, so that it can be repeated.

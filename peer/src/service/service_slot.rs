@@ -10,7 +10,7 @@ use commons::net::socket::host_and_port;
 use commons::tracker_address::TrackerAddress;
 use tokio::sync::{Mutex, watch};
 
-use crate::api::Answer;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::sign_in::{SignIn, SignInCommand, TrackerChoice};
 use crate::api::snapshot::Snapshot;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use commons::names::Username;
 
+use crate::api::Event;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::status::{Status, TrackerState};
 use crate::identity::profile::Profile;
@@ -14,6 +16,27 @@ impl PeerService {
     #[must_use]
     pub fn has_stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Refuses a text that the user's word filter does not let out.
+    pub fn check_filter(&self, text: &str) -> Result<(), CommandError> {
+        self.filter.check(text)
+    }
+
+    /// Marks a message of another user that the word filter hides.
+    #[must_use]
+    pub fn marked(&self, event: Event) -> Event {
+        self.filter.marked(event, self.me())
+    }
+
+    /// Marks the messages in an answer that the word filter hides.
+    #[must_use]
+    pub fn marked_answer(&self, answer: Answer) -> Answer {
+        self.filter.marked_answer(answer, self.me())
+    }
+
+    fn me(&self) -> &str {
+        self.session.get().map_or("", |session| session.user.as_str())
     }
 
     /// Checks that no other peer of this device is signed in as this user.

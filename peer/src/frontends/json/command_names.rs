@@ -6,8 +6,13 @@ use crate::api::schema::COMMANDS;
 use crate::frontends::slash_commands::find;
 
 /// The slash commands whose JSON name is a different one.
-const OTHERWISE: [(&str, &str); 4] =
-    [("/msg", "say"), ("/more", "history"), ("/delete-account", "delete_account"), ("/admin", "admin_bans")];
+const OTHERWISE: [(&str, &str); 5] = [
+    ("/msg", "say"),
+    ("/more", "history"),
+    ("/show", "history"),
+    ("/delete-account", "delete_account"),
+    ("/admin", "admin_bans"),
+];
 
 /// Replaces each slash command by its JSON name in quotes: `/history` becomes `"history"`.
 pub(crate) fn with_json_names(text: &str) -> String {

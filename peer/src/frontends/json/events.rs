@@ -91,6 +91,7 @@ mod tests {
                     sent_at: DateTime::UNIX_EPOCH,
                     late: false,
                     missing: 0,
+                    filtered: false,
                 },
                 json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,
                        "sent_at": "1970-01-01T00:00:00Z"}),

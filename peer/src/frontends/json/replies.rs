@@ -12,9 +12,10 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::schema::COMMANDS;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::frontends::json::command_names::with_json_names;
 use crate::frontends::json::events;
 use crate::frontends::json::qr_code::qr_code;

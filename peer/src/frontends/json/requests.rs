@@ -2,9 +2,10 @@
 //!
 //! Each line is complete: no answer or password is ever taken from the next line.
 
+use crate::api::Command;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::request::{Action, NotARequest, Request, parse};
-use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::json::replies::Origin;
 use crate::frontends::output::OutputClosed;
@@ -48,6 +49,7 @@ impl Frontend {
             | UserInput::Secret(_)
             | UserInput::Answer(_)
             | UserInput::OwnPassword
+            | UserInput::Filtered(_)
             | UserInput::Choices(_)
             | UserInput::Interrupted
             | UserInput::NextUnread => return Ok(None),

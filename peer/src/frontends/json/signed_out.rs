@@ -8,9 +8,10 @@ use std::sync::Arc;
 use commons::protocol::with_tracker::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Command;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::request::{Action, NotARequest, Request, parse};
-use crate::api::{Answer, Command};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::json::events;

@@ -71,7 +71,15 @@ mod tests {
 
     fn message(text: &str) -> DisplayMessage {
         let (id, at) = (Uuid::nil(), DateTime::UNIX_EPOCH);
-        DisplayMessage { id, from: bob(), text: text.into(), at, unencrypted: false, note: None }
+        DisplayMessage {
+            id,
+            from: bob(),
+            text: text.into(),
+            at,
+            unencrypted: false,
+            note: None,
+            filtered: false,
+        }
     }
 
     fn moment(now: DateTime<Utc>) -> Moment {

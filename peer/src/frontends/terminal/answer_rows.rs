@@ -5,10 +5,11 @@
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
+use crate::api::Command;
 use crate::api::account::AccountCommand;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::{Answer, Command};
 use crate::frontends::terminal::admin_rows;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::Moment;
@@ -70,6 +71,16 @@ impl AnswerRows<'_> {
             }
             Answer::Receipts { of, lines } => self.tables.receipts(&name_of(of), lines, self.moment),
             Answer::Outbox { lines } => self.tables.outbox(lines),
+            Answer::Filter { file, words, bad, error } => {
+                let file = sanitize(&*file.to_string_lossy());
+                let held = format!("{} in {file}", counted(*words, "word", "words"));
+                let wrong = bad.iter().map(|it| format!("line {} is left out: {}", it.line, it.reason));
+                let failed = error.iter().map(|error| {
+                    let reason = sanitize(error.as_str());
+                    format!("The file cannot be read: {reason}. The words of before stay.")
+                });
+                std::iter::once(held).chain(wrong).chain(failed).map(|row| self.paint.system(&row)).collect()
+            }
             Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {

@@ -28,7 +28,7 @@ use crate::frontends::slash_commands::COMMANDS;
 use crate::frontends::terminal::above_input::AboveInput;
 use crate::frontends::terminal::completion::{Words, complete};
 use crate::frontends::terminal::drawing::{CLEAR_BELOW, status_columns};
-use crate::frontends::terminal::editor_state::{EditorShared, Guard, Question, clear};
+use crate::frontends::terminal::editor_state::{EditorShared, Filter, Guard, Question, clear};
 use crate::frontends::terminal::layout::{break_rows, shorten, width};
 use crate::frontends::terminal::status_line::StatusLine;
 use crate::frontends::terminal::style::Style;
@@ -75,9 +75,10 @@ impl LineEditor {
     pub(crate) fn start(
         paint: Style,
         is_password: Guard,
+        filter: Filter,
     ) -> Result<(Self, mpsc::Receiver<UserInput>, impl Sink), ReadlineError> {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
-        let shared = Arc::new(EditorShared { lines, paint, is_password, state: Mutex::default() });
+        let shared = Arc::new(EditorShared { lines, paint, is_password, filter, state: Mutex::default() });
         // The highlighter draws the prompt, even without colours.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
@@ -220,6 +221,7 @@ impl ConditionalEventHandler for Keys {
         }
         let recalled = match self.does {
             Key::Enter if line.is_empty() => return Some(Cmd::Noop),
+            Key::Enter if self.shared.keeps(line) => return Some(Cmd::Noop),
             Key::Enter => {
                 self.shared.hand_over(line);
                 return Some(clear());

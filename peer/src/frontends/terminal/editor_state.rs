@@ -10,6 +10,7 @@ use rustyline::{Cmd, Movement};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use crate::api::error::CommandError;
 use crate::frontends::interrupt::Interrupt;
 use crate::frontends::terminal::completion::Words;
 use crate::frontends::terminal::drawing::Drawing;
@@ -28,6 +29,7 @@ pub(crate) struct EditorShared {
     pub(crate) lines: mpsc::Sender<UserInput>,
     pub(crate) paint: Style,
     pub(crate) is_password: Guard,
+    pub(crate) filter: Filter,
     pub(crate) state: Mutex<EditorState>,
 }
 
@@ -40,6 +42,9 @@ pub(crate) struct Question {
 
 /// A function that returns true if a line is the user's password.
 pub(crate) type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A function that returns the reason why a line must not be sent, if it is a message with a word of the user's filter.
+pub(crate) type Filter = Box<dyn Fn(&str) -> Option<CommandError> + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct EditorState {
@@ -78,6 +83,14 @@ impl EditorShared {
             state.questions.drain(..answered);
         }
         state.asked = true;
+    }
+
+    /// Returns true if the line stays in the editor, because the user's filter has a word of it.
+    pub(crate) fn keeps(&self, line: &str) -> bool {
+        // A password is dropped, not shown again.
+        let refused = if (self.is_password)(line) { None } else { (self.filter)(line) };
+        // If the queue is full, only the reason is lost.
+        refused.map(|error| self.lines.try_send(UserInput::Filtered(error))).is_some()
     }
 
     /// Sends the answer to an open question; it is not remembered.

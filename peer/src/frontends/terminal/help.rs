@@ -21,6 +21,8 @@ const SHORT: &[(&str, &str)] = &[
     ("/history", "what was said"),
     ("/search", "find messages"),
     ("/more", "what is older"),
+    ("/show", "unfold one"),
+    ("/filter", "your word filter"),
     ("/receipts", "who has yours"),
     ("/outbox", "what waits"),
     ("/withdraw", "take one back"),

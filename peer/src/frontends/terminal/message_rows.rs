@@ -6,6 +6,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use commons::names::Username;
 use uuid::Uuid;
 
+use crate::api::Event;
 use crate::api::past::PastMessage;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{width, wrap};
@@ -16,6 +17,12 @@ use crate::untrusted::UntrustedText;
 
 /// Columns that the text needs beside a name; with fewer, it starts on the next row.
 const TEXT_COLUMNS: usize = 16;
+
+/// Digits of a message id that `/show` takes.
+const SHOW_DIGITS: usize = 6;
+
+/// Columns of a text that fits the rows of a message even on a narrow screen.
+const UNFOLDED_COLUMNS: usize = 160;
 
 /// Indentation of text that starts on the row after its name.
 const NARROW_INDENT: usize = 2;
@@ -40,12 +47,40 @@ pub(crate) struct DisplayMessage {
     pub(crate) unencrypted: bool,
     /// A note before the name: a word or a sign.
     pub(crate) note: Option<String>,
+    /// True if the user's word filter hides the text.
+    pub(crate) filtered: bool,
 }
 
 impl DisplayMessage {
+    /// Returns the end of the id, by which `/show` finds the message. Ids of one moment differ in it.
+    pub(crate) fn short_id(&self) -> String {
+        let id = self.id.simple().to_string();
+        id[id.len().saturating_sub(SHOW_DIGITS)..].to_owned()
+    }
+
+    /// Returns true if the message may not be shown as a whole: exact numbers of rows depend on the screen.
+    pub(crate) fn may_be_folded(&self) -> bool {
+        let lines = display_safe_lines(&self.text);
+        let columns: usize = lines.iter().map(|line| width(line)).sum();
+        self.filtered || lines.len() > MESSAGE_ROWS || columns > UNFOLDED_COLUMNS
+    }
+
+    /// Returns a message of this user.
+    pub(crate) fn own(id: Uuid, you: Username, text: UntrustedText, at: DateTime<Utc>) -> Self {
+        Self { id, from: you, text, at, unencrypted: false, note: None, filtered: false }
+    }
+
+    /// Returns the message of an event that was received now.
+    pub(crate) fn received(event: &Event, unencrypted: bool, now: DateTime<Utc>) -> Option<Self> {
+        let Event::Message { id, from, content, sent_at, late, filtered, .. } = event else { return None };
+        let note = (*late && now > *sent_at + LATE_BY).then(|| LATE.to_owned());
+        let (from, text, filtered) = (from.clone(), content.clone(), *filtered);
+        Some(Self { id: *id, from, text, at: *sent_at, unencrypted, note, filtered })
+    }
+
     /// Returns true if another user wrote the message, and it names this user.
     pub(crate) fn names(&self, you: &Username) -> bool {
-        self.from != *you && self.text.has_word(you.as_str())
+        self.from != *you && !self.filtered && self.text.has_word(you.as_str())
     }
 }
 
@@ -61,8 +96,8 @@ pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
 
 impl From<PastMessage> for DisplayMessage {
     fn from(message: PastMessage) -> Self {
-        let PastMessage { id, from, content, sent_at, signed } = message;
-        Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None }
+        let PastMessage { id, from, content, sent_at, signed, filtered } = message;
+        Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None, filtered }
     }
 }
 
@@ -71,6 +106,8 @@ pub(crate) struct MessageRow<'a> {
     pub(crate) message: &'a DisplayMessage,
     pub(crate) moment: Moment,
     pub(crate) paint: Style,
+    /// The number of rows after which it is cut.
+    pub(crate) most: usize,
 }
 
 impl MessageRow<'_> {
@@ -117,7 +154,11 @@ impl MessageRow<'_> {
         );
         let below = columns.saturating_sub(beside) < TEXT_COLUMNS;
         let indent = if below { NARROW_INDENT } else { beside };
-        let text = display_safe_lines(&self.message.text);
+        let text = if self.message.filtered {
+            vec![format!("hidden by your filter, /show {}", self.message.short_id())]
+        } else {
+            display_safe_lines(&self.message.text)
+        };
         let pieces = text.iter().flat_map(|row| wrap(row, columns.saturating_sub(indent)));
         let rows = pieces.enumerate().map(|(n, piece)| match n {
             0 if !below => format!("{start} {}", paint(piece)),
@@ -128,10 +169,14 @@ impl MessageRow<'_> {
 
     /// Cuts a message that would fill the screen, and adds a row about the rest; a pipe receives all rows.
     fn cut(&self, mut rows: Vec<String>, indent: usize) -> Vec<String> {
-        let more = rows.len().saturating_sub(MESSAGE_ROWS);
+        let more = rows.len().saturating_sub(self.most);
         if more > 0 && self.moment.columns.is_some() {
-            rows.truncate(MESSAGE_ROWS);
-            let rest = format!("… {}: /export FILE writes all", counted(more, "more row", "more rows"));
+            rows.truncate(self.most);
+            let rest = counted(more, "more row", "more rows");
+            let rest = match self.most {
+                MESSAGE_ROWS => format!("… {rest}, /show {}", self.message.short_id()),
+                _ => format!("… {rest}: /export FILE writes all"),
+            };
             rows.push(format!("{}{rest}", " ".repeat(indent)));
         }
         rows
@@ -159,13 +204,14 @@ mod tests {
                 at: DateTime::UNIX_EPOCH,
                 unencrypted: false,
                 note: None,
+                filtered: false,
             };
             let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns };
-            MessageRow { message: &message, moment, paint: Style::plain() }.plain()
+            MessageRow { message: &message, moment, paint: Style::plain(), most: MESSAGE_ROWS }.plain()
         };
         let cut = rows(8190, Some(80));
         assert_eq!(cut.len(), MESSAGE_ROWS + 1);
-        assert_eq!(cut[MESSAGE_ROWS].trim(), "… 8130 more rows: /export FILE writes all");
+        assert_eq!(cut[MESSAGE_ROWS].trim(), "… 8170 more rows, /show 000000");
         assert!(rows(MESSAGE_ROWS, Some(80)).last().unwrap().ends_with("last"), "what just fits is whole");
         assert_eq!(rows(8190, None).len(), 8190, "a program that reads a pipe gets all of it");
     }

@@ -5,7 +5,7 @@
 use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
-use crate::api::Answer;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::{FoundMessage, PastConversation, PastMessage};
@@ -13,6 +13,7 @@ use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
+use crate::limits::MESSAGE_ROWS;
 
 /// Renders stored messages.
 #[derive(Clone, Copy)]
@@ -65,14 +66,14 @@ impl HistoryRows {
     pub(crate) fn scrollback(self, messages: &[PastMessage], you: &Username) -> Vec<String> {
         let row = |message: &PastMessage| {
             let message = &DisplayMessage::from(message.clone());
-            let row = MessageRow { message, moment: self.moment, paint: Style::plain() };
+            let row = MessageRow { message, moment: self.moment, paint: Style::plain(), most: MESSAGE_ROWS };
             if message.names(you) { row.mention() } else { row.plain() }
         };
         messages.iter().flat_map(row).map(|row| self.paint.faint(&row)).collect()
     }
 
     fn message(self, message: &DisplayMessage) -> Vec<String> {
-        MessageRow { message, moment: self.moment, paint: self.paint }.plain()
+        MessageRow { message, moment: self.moment, paint: self.paint, most: MESSAGE_ROWS }.plain()
     }
 }
 
@@ -144,6 +145,7 @@ mod tests {
             content: text.into(),
             sent_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
             signed,
+            filtered: false,
         }
     }
 

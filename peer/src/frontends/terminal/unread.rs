@@ -75,6 +75,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             unencrypted: false,
             note: None,
+            filtered: false,
         }
     }
 

@@ -2,17 +2,18 @@
 //!
 //! It keeps the state of the screen on which later rows depend.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::WaitingMessage;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
-use crate::api::{Answer, Command, Event};
+use crate::api::{Command, Event};
 use crate::config::Notify;
 use crate::frontends::conversations::Conversations;
 use crate::frontends::slash_commands::Spec;
@@ -20,8 +21,10 @@ use crate::frontends::terminal::absence_banner::{Absence, lagged_row, missing_ro
 use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{AnswerRows, failure, password_wanted, refusal};
 use crate::frontends::terminal::connections::Connections;
+use crate::frontends::terminal::date_rows::DateRows;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
-use crate::frontends::terminal::message_rows::{DisplayMessage, LATE, LATE_BY, MessageRow, Moment};
+use crate::frontends::terminal::folded_messages::FoldedMessages;
+use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
 use crate::frontends::terminal::room_rows::RoomRows;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::scrollback::{HistoryRows, Scrollback};
@@ -47,7 +50,8 @@ pub struct View {
     alerts: Alerts,
     key_warnings: KeyWarnings,
     scrollback: Scrollback,
-    day: Option<NaiveDate>,
+    dates: DateRows,
+    folded: FoldedMessages,
 }
 
 impl std::fmt::Debug for View {
@@ -71,7 +75,8 @@ impl View {
             alerts: Alerts::new(Notify::default()),
             key_warnings: KeyWarnings::default(),
             scrollback: Scrollback::default(),
-            day: None,
+            dates: DateRows::default(),
+            folded: FoldedMessages::default(),
         }
     }
 
@@ -150,24 +155,25 @@ impl View {
             Event::Admin(event) => admin_rows::event(self.paint, &self.you, event),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
-            Event::Message { id, room, from, to, content, sent_at, late, missing } => {
+            Event::Message { room, from, to, missing, .. } => {
                 let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
                 let conversation = room.clone().map_or_else(private, Conversation::Room);
-                let (from, text, at) = (from.clone(), content.clone(), *sent_at);
-                let unencrypted = self.connections.is_unencrypted(&from);
-                let note = (*late && moment.now.to_utc() > at + LATE_BY).then(|| LATE.to_owned());
-                let message = DisplayMessage { id: *id, from, text, at, unencrypted, note };
-                self.on_message(&conversation, message, *missing, moment)
+                let unencrypted = self.connections.is_unencrypted(from);
+                let received = DisplayMessage::received(event, unencrypted, moment.now.to_utc());
+                received.map(|it| self.on_message(&conversation, it, *missing, moment)).unwrap_or_default()
             }
             Event::Sent { id, conversation, content, sent_at, .. } => {
-                let now = *sent_at;
-                self.deliveries.sent(*id, content, self.audience(conversation), now);
-                let (from, text) = (self.you.clone(), content.clone());
-                let message = DisplayMessage { id: *id, from, text, at: now, unencrypted: false, note: None };
+                self.deliveries.sent(*id, content, self.conversations.audience(conversation), *sent_at);
+                let message = DisplayMessage::own(*id, self.you.clone(), content.clone(), *sent_at);
+                self.folded.keep(&message);
                 self.message_row(conversation, &message, moment)
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
+            Event::HistoryErased { .. } => {
+                self.folded.clear();
+                Vec::new()
+            }
             Event::Lagged => vec![lagged_row(self.paint)],
             Event::Error { message, .. } => vec![failure(self.paint, message)],
             // The status row and the answers show these, and later notices.
@@ -176,22 +182,14 @@ impl View {
                 return Vec::new();
             }
         };
-        self.date_before(&mut rows, moment);
+        self.dates.insert(&mut rows, self.paint, moment);
         rows
-    }
-
-    /// Inserts a date row if the day differs from that of the last row.
-    fn date_before(&mut self, rows: &mut Vec<String>, moment: Moment) {
-        let today = moment.now.date_naive();
-        if !rows.is_empty() && self.day.replace(today).is_some_and(|day| day != today) {
-            rows.insert(0, self.paint.system(&format!("── {} ──", today.format("%A, %-d %B %Y"))));
-        }
     }
 
     /// Renders the delivery notices that are due, given the events and the time.
     pub fn progress(&mut self, moment: Moment) -> Vec<String> {
         let mut rows = self.deliveries.due_rows(self.paint, moment);
-        self.date_before(&mut rows, moment);
+        self.dates.insert(&mut rows, self.paint, moment);
         rows
     }
 
@@ -199,18 +197,6 @@ impl View {
     #[must_use]
     pub fn due(&self) -> Option<DateTime<Utc>> {
         self.deliveries.due()
-    }
-
-    /// Returns the recipients of a message.
-    fn audience(&self, conversation: &Conversation) -> Vec<Username> {
-        match conversation {
-            Conversation::Private(user) => vec![user.clone()],
-            Conversation::Room(name) => {
-                let members =
-                    self.conversations.rooms().members(name).iter().map(|member| member.username.clone());
-                members.filter(|user| *user != self.you).collect()
-            }
-        }
     }
 
     fn entered(&mut self, room: &RoomSnapshot) -> Vec<String> {
@@ -272,7 +258,8 @@ impl View {
         missing: u64,
         moment: Moment,
     ) -> Vec<String> {
-        let called = message.text.has_word(self.you.as_str());
+        self.folded.keep(&message);
+        let called = message.names(&self.you);
         let is_open = self.is_open(conversation);
         // The earlier messages already contain it.
         if is_open && self.scrollback.has_shown(message.id) {
@@ -283,7 +270,7 @@ impl View {
         if is_own && !is_open {
             return Vec::new();
         }
-        if !is_own {
+        if !is_own && !message.filtered {
             self.alerts.on_message(conversation, &message, called, moment);
         }
         if is_open {
@@ -307,7 +294,7 @@ impl View {
 
     /// Renders a message as `[HH:MM:SS] <user> text`; one of a private chat that is not open is marked as private.
     fn message_row(&self, of: &Conversation, message: &DisplayMessage, moment: Moment) -> Vec<String> {
-        let row = MessageRow { message, moment, paint: self.paint };
+        let row = MessageRow { message, moment, paint: self.paint, most: MESSAGE_ROWS };
         match of {
             Conversation::Private(user) if !self.is_open(of) => {
                 let way = if message.from == self.you { "to" } else { "from" };
@@ -325,6 +312,10 @@ impl View {
 
     /// Renders the answer to a command.
     pub fn answer(&mut self, answer: &Answer, command: &Command, moment: Moment) -> Vec<String> {
+        if let Command::Show { id } = command {
+            return self.folded.rows(id, self.paint, moment);
+        }
+        self.folded.keep_all(answer);
         let tables = self.tables(moment.columns);
         AnswerRows { paint: self.paint, tables, moment }.rows(answer, command)
     }
@@ -365,6 +356,7 @@ impl View {
     /// messages.
     pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
         let Some(open) = self.shown.clone() else { return Vec::new() };
+        looked.iter().for_each(|answer| self.folded.keep_all(answer));
         let unread = |id| self.unread.has(&open, id);
         let mut rows =
             self.scrollback.rows(looked, &open, unread, &self.you, HistoryRows { paint: self.paint, moment });
@@ -497,6 +489,7 @@ mod tests {
             sent_at,
             late: false,
             missing: 0,
+            filtered: false,
         }
     }
 
@@ -589,6 +582,7 @@ mod tests {
             content: text.into(),
             sent_at: at(20, 1).to_utc(),
             signed: true,
+            filtered: false,
         };
         view.arrive(
             &Ok(Answer::History { of, named: None, lines: vec![past("ana, before")], more: false }),
@@ -611,7 +605,17 @@ mod tests {
         else {
             panic!()
         };
-        let mention = Event::Message { id: Uuid::max(), room, from, to, content, sent_at, late, missing };
+        let mention = Event::Message {
+            id: Uuid::max(),
+            room,
+            from,
+            to,
+            content,
+            sent_at,
+            late,
+            missing,
+            filtered: false,
+        };
         view.event(&mention, Moment { columns: None, ..moment() });
         assert_eq!(view.alert(), None, "a pipe has no bell");
         view.event(&mention, moment());
@@ -733,7 +737,14 @@ mod tests {
         view.event(&Event::RoomEntered { room }, moment());
         assert!(view.has_arrived());
         let (id, content) = (Uuid::nil(), "before".into());
-        let past = PastMessage { id, from: user("bob"), content, sent_at: at(20, 1).to_utc(), signed: true };
+        let past = PastMessage {
+            id,
+            from: user("bob"),
+            content,
+            sent_at: at(20, 1).to_utc(),
+            signed: true,
+            filtered: false,
+        };
         let looked = Ok(Answer::History { of, named: None, lines: vec![past], more: false });
         assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);
         assert!(view.event(&message(Some("sala"), "before"), moment()).is_empty(), "it stands there");

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::api::Event;
+use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
@@ -23,7 +25,6 @@ use crate::api::past::{
     After, Before, FoundMessage, KeptConversation, OwnMessage, PastMessage, WaitingMessage,
 };
 use crate::api::snapshot::Snapshot;
-use crate::api::{Answer, Event};
 use crate::engine::conversation_name::named;
 use crate::engine::engine_command::EngineCommand;
 use crate::history::History;
@@ -356,5 +357,5 @@ fn own_message(Receipt { message, has, written, waits }: Receipt) -> OwnMessage 
 
 fn past_message(kept: StoredMessage) -> PastMessage {
     let StoredMessage { id, from, text, sent_at, signed, .. } = kept;
-    PastMessage { id, from, content: text.into(), sent_at, signed }
+    PastMessage { id, from, content: text.into(), sent_at, signed, filtered: false }
 }

@@ -9,7 +9,7 @@ import { append, messageKey } from "./rows.js";
 import { safeRow } from "./safe_text.js";
 import { readSnapshot, signOut } from "./snapshot.js";
 import { addressIn, conversationOf, keyOf, openConversation, othersOf, userOf } from "./state.js";
-import { changeNote, errorWords, missedNote } from "./words.js";
+import { changeNote, errorWords, HIDDEN, missedNote } from "./words.js";
 
 /** Own messages whose delivery is watched. */
 const WAITING_MAX = 10_000;
@@ -152,12 +152,12 @@ const HANDLERS = {
 		} else {
 			conversation.firstUnread = conversation.unread ? conversation.firstUnread : message.key;
 			conversation.unread += 1;
-			if (!event.room || namesUser(message.text, state.me)) {
+			if (!message.filtered && (!event.room || namesUser(message.text, state.me))) {
 				conversation.mentions += 1;
 				effects.push({ do: "alert", conversation, message });
 			}
 		}
-		return [...effects, { do: "received", conversation, message }];
+		return message.filtered ? effects : [...effects, { do: "received", conversation, message }];
 	},
 
 	missed(state, event) {
@@ -259,6 +259,7 @@ export const messageRow = (state, given) => ({
 	live: false,
 	late: false,
 	unencrypted: given.signed === false,
+	filtered: given.filtered === true,
 	missing: 0,
 	delivery: null,
 	version: 0,
@@ -302,9 +303,9 @@ export function markRead(state) {
 }
 
 /** Keeps the newest message for the list. @param {Conversation} conversation @param {Message} message */
-export function remember(conversation, { from, text, at, live }) {
+export function remember(conversation, { from, text, at, live, filtered }) {
 	if (live || !conversation.last || at >= conversation.last.at) {
-		conversation.last = { from, text: text.slice(0, QUOTED).replace(/\s+/g, " "), at };
+		conversation.last = { from, text: (filtered ? HIDDEN : text).slice(0, QUOTED).replace(/\s+/g, " "), at };
 	}
 }
 

@@ -138,7 +138,7 @@ export class MessageList extends View {
 		let before = conversation.rows[first - 1];
 		let place = this.#rows.firstChild;
 		for (const row of rows) {
-			const isRoomMessage = row.kind === "message" && !row.own && "room" in conversation.address;
+			const isRoomMessage = row.kind === "message" && !row.own && !row.filtered && "room" in conversation.address;
 			const around = {
 				before,
 				isFirstUnread: conversation.firstUnread === row.key,

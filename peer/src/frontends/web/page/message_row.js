@@ -2,7 +2,7 @@
 
 import { avatar, box, button, buttons, element, hue, paragraph, span, unseen } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";
-import { clock, counted, dayKey, dayName, deliveryDetails, deliveryWord, fullTime } from "./words.js";
+import { clock, counted, dayKey, dayName, deliveryDetails, deliveryWord, fullTime, HIDDEN } from "./words.js";
 
 /** Messages of one author within this time share one heading, in milliseconds. */
 const SAME_BREATH = 5 * 60 * 1000;
@@ -55,12 +55,14 @@ function bubble(row, around, continued, actions) {
 	const name = row.own ? "You" : safeRow(row.from);
 	const text = safeText(row.text);
 	const isLong = text.length > FOLDED_LENGTH || text.split("\n").length > FOLDED_LINES;
-	const isFolded = isLong && !around.isUnfolded;
+	const canFold = isLong || row.filtered;
+	const isFolded = canFold && !around.isUnfolded;
+	const shown = isFolded && row.filtered ? HIDDEN : text;
 	return box(
 		"bubble",
 		paragraph(continued ? "hidden" : `author hue-${hue(row.from)}`, name),
-		element("p", { class: isFolded ? "text folded" : "text", dir: "auto", text }),
-		isLong && button(isFolded ? "Show all" : "Show less", () => actions.unfold(row), "link"),
+		element("p", { class: isFolded ? "text folded" : "text", dir: "auto", text: shown }),
+		canFold && button(isFolded ? "Show all" : "Show less", () => actions.unfold(row), "link"),
 		row.missing > 0 && paragraph("remark", `${counted(row.missing, "earlier message")} of ${name} not here yet`),
 		foot(row, around, actions),
 		around.isExpanded && row.delivery && details(row, row.delivery, actions),

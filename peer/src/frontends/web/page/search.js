@@ -3,7 +3,7 @@
 import { button, buttons, element, paragraph, span } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";
 import { addressIn, titleOf } from "./state.js";
-import { deliveryDetails, fullTime } from "./words.js";
+import { deliveryDetails, fullTime, HIDDEN } from "./words.js";
 
 const QUOTED = 500;
 
@@ -29,7 +29,7 @@ export async function search(app, words) {
 /** @param {App} app @param {any} line */
 function foundRow(app, line) {
 	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
-	const text = span("found-text", ...highlighted(line.excerpt ?? line.content));
+	const text = span("found-text", ...(line.filtered ? [HIDDEN] : highlighted(line.excerpt ?? line.content)));
 	const show = () => app.tried(() => app.history.show(line));
 	return element("li", {}, element("button", { class: "found-button", on: show }, span("row-more", top), text));
 }

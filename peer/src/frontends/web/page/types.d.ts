@@ -73,6 +73,8 @@ interface Message {
 	/** True if it was written while one of the two users was away. */
 	late: boolean;
 	unencrypted: boolean;
+	/** True if the word filter of this user hides it. */
+	filtered: boolean;
 	/** The number of earlier messages of the author that are missing here. */
 	missing: number;
 	/** `null` for messages of others, and if it is not known. */

@@ -101,6 +101,9 @@ const LOSSES = {
 	TURNED_AWAY: ": it has no free place",
 };
 
+/** What stands in place of a message that the word filter hides. */
+export const HIDDEN = "Hidden by your filter.";
+
 export const peerAway = "The peer does not answer. If it has ended, start it again and open its new link.";
 
 /** @param {string} reason */
