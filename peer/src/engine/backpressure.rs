@@ -24,8 +24,8 @@ pub(in crate::engine) struct Backpressure {
     behind: BTreeSet<Username>,
     /// The number of messages that pass freely after a wait that took too long.
     free: usize,
-    /// The begin of the wait, and the last time at which a recipient took a message.
-    waiting: Option<(Instant, Instant)>,
+    /// The last time at which such a recipient took a message.
+    progress: Option<Instant>,
 }
 
 impl Backpressure {
@@ -40,25 +40,27 @@ impl Backpressure {
         is_due
     }
 
-    /// Returns until when the next message to these recipients waits; `None` if it need not wait. `is_linked` tells
-    /// whether messages are being sent to a recipient. Others do not count: their messages wait anyway.
+    /// Returns until when a message to these recipients waits; `None` if it need not wait. `since` is the begin of this
+    /// message's wait, so that messages of other conversations do not prolong it. `is_linked` tells whether messages are
+    /// being sent to a recipient. Others do not count: their messages wait anyway.
     pub(in crate::engine) fn must_wait(
         &mut self,
+        since: &mut Option<Instant>,
         recipients: &[Username],
         is_linked: impl Fn(&Username) -> bool,
         now: Instant,
     ) -> Option<Instant> {
         let is_behind = recipients.iter().any(|user| self.behind.contains(user) && is_linked(user));
         if self.free > 0 || !is_behind {
-            self.waiting = None;
             return None;
         }
-        let (since, progress) = *self.waiting.get_or_insert((now, now));
+        let since = *since.get_or_insert(now);
+        let progress = self.progress.map_or(since, |progress| progress.max(since));
         let until = (progress + BACKPRESSURE_WAIT).min(since + BACKPRESSURE_MAX);
         if now < until {
             return Some(until);
         }
-        (self.waiting, self.free) = (None, BACKPRESSURE_STRIDE);
+        self.free = BACKPRESSURE_STRIDE;
         None
     }
 
@@ -74,9 +76,7 @@ impl Backpressure {
         if !self.behind.contains(to) {
             return false;
         }
-        if let Some((_, progress)) = &mut self.waiting {
-            *progress = now;
-        }
+        self.progress = Some(now);
         !std::mem::replace(&mut self.is_checking, true)
     }
 }
@@ -91,17 +91,17 @@ mod tests {
     async fn slow_recipient_holds_up_the_author_for_a_bounded_time() {
         let (bob, start) = (Username::parse("bob").unwrap(), Instant::now());
         let recipients = [bob.clone()];
-        let mut backpressure = Backpressure::default();
+        let (mut backpressure, mut since) = (Backpressure::default(), None);
         assert!(
             (1..BACKPRESSURE_STRIDE).all(|_| !backpressure.note_written()) && backpressure.note_written()
         );
         backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES - 1)]);
-        assert_eq!(backpressure.must_wait(&recipients, |_| true, start), None);
+        assert_eq!(backpressure.must_wait(&mut None, &recipients, |_| true, start), None);
         backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
-        assert_eq!(backpressure.must_wait(&recipients, |_| false, start), None, "bob is away");
+        assert_eq!(backpressure.must_wait(&mut None, &recipients, |_| false, start), None, "bob is away");
         let mut now = start;
         // Bob takes a message again and again, but never enough of them.
-        while backpressure.must_wait(&recipients, |_| true, now).is_some() {
+        while backpressure.must_wait(&mut since, &recipients, |_| true, now).is_some() {
             assert!(now < start + BACKPRESSURE_MAX);
             now += Duration::from_millis(100);
             backpressure.on_delivery(&bob, now);
@@ -109,10 +109,26 @@ mod tests {
         }
         assert!(now >= start + BACKPRESSURE_MAX);
         for _ in 0..BACKPRESSURE_STRIDE {
-            assert_eq!(backpressure.must_wait(&recipients, |_| true, now), None);
+            assert_eq!(backpressure.must_wait(&mut None, &recipients, |_| true, now), None);
             backpressure.note_written();
         }
-        let until = backpressure.must_wait(&recipients, |_| true, now);
+        let until = backpressure.must_wait(&mut None, &recipients, |_| true, now);
         assert_eq!(until, Some(now + BACKPRESSURE_WAIT), "a recipient that takes nothing");
+    }
+
+    #[tokio::test]
+    async fn message_elsewhere_does_not_prolong_a_wait() {
+        let (bob, carla) = (Username::parse("bob").unwrap(), Username::parse("carla").unwrap());
+        let start = Instant::now();
+        let (mut backpressure, mut since) = (Backpressure::default(), None);
+        backpressure.checked(&[(bob.clone(), BACKPRESSURE_MESSAGES)]);
+        let mut now = start;
+        while backpressure.must_wait(&mut since, std::slice::from_ref(&bob), |_| true, now).is_some() {
+            assert!(now < start + BACKPRESSURE_MAX, "the wait began again");
+            now += BACKPRESSURE_WAIT / 2;
+            backpressure.on_delivery(&bob, now);
+            assert_eq!(backpressure.must_wait(&mut None, std::slice::from_ref(&carla), |_| true, now), None);
+        }
+        assert!(now >= start + BACKPRESSURE_MAX, "bob takes messages");
     }
 }

@@ -88,7 +88,7 @@ impl Engine {
                 self.begin_private(&user.clone(), effects);
             }
         }
-        let command = PendingCommand { ticket, intent, looked_up, clock_until: None };
+        let command = PendingCommand { ticket, intent, looked_up, clock_until: None, slow_since: None };
         self.go_on(command, now, effects);
     }
 
@@ -138,14 +138,16 @@ impl Engine {
         }
         let outcome = match &command.intent {
             Intent::Open(conversation) => self.chat.stands(conversation),
-            Intent::Say { to, .. } => match self.must_wait(to, &mut command.clock_until, now) {
-                Ok(Some(until)) => {
-                    self.timers.set_earliest(Timer::Commands, until);
-                    return self.pending.push(command);
+            Intent::Say { to, .. } => {
+                match self.must_wait(to, &mut command.clock_until, &mut command.slow_since, now) {
+                    Ok(Some(until)) => {
+                        self.timers.set_earliest(Timer::Commands, until);
+                        return self.pending.push(command);
+                    }
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
                 }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            },
+            }
         };
         let outcome = match (outcome, command.intent) {
             (Ok(()), Intent::Say { to, text, id }) => self.say(to, text, id, now, effects),
@@ -171,9 +173,10 @@ impl Engine {
             self.timed.insert(conversation);
         }
         let is_serving = |user: &Username| self.replication.is_serving(user);
-        Ok(self.backpressure.must_wait(&recipients, is_serving, now.instant))
+        Ok(self.backpressure.must_wait(slow_since, &recipients, is_serving, now.instant))
     }
 
+        slow_since: &mut Option<Instant>,
     /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It
     /// then sorts after the existing ones. The link that would carry the message carries that time first.
     fn awaits_lamport_time(&self, conversation: &ConversationId, recipients: &[Username]) -> bool {

@@ -15,6 +15,8 @@ pub(in crate::engine) struct PendingCommand {
     pub(in crate::engine) looked_up: Option<Username>,
     /// The end of the wait for a Lamport time, once it has begun.
     pub(in crate::engine) clock_until: Option<Instant>,
+    /// The begin of the wait for a slow recipient.
+    pub(in crate::engine) slow_since: Option<Instant>,
 }
 
 /// The purpose of a pending command.
