@@ -26,6 +26,7 @@ use crate::peer_communication::dialect::Dialect;
 
 impl Engine {
     /// Carries out a command. All but a message wait until every own message is stored, so that they come after it.
+    /// They also wait until an earlier decision is on the disk, so that each decision starts from the one before it.
     pub(in crate::engine) fn on_command(
         &mut self,
         ticket: Ticket,
@@ -34,9 +35,15 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let is_message = matches!(command, EngineCommand::Say { .. });
-        if self.unstored > 0 && !is_message && !self.omits(Omission::CommandsWait) {
+        let is_storing = self.unstored > 0 && !self.omits(Omission::CommandsWait);
+        let must_wait = is_storing || !self.decisions.is_empty() || !self.deferred.is_empty();
+        if must_wait && !is_message {
             return self.deferred.push_back((ticket, command));
         }
+        self.carry_out(ticket, command, now, effects);
+    }
+
+    fn carry_out(&mut self, ticket: Ticket, command: EngineCommand, now: Now, effects: &mut Effects) {
         // A page asks for the members by itself, so that does not show that the user is there.
         if !matches!(command, EngineCommand::Users(_) | EngineCommand::WaitForTurn { is_by_user: false }) {
             self.history_lock.touch(now.instant);
@@ -214,13 +221,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes on with the commands that waited until every own message was stored.
-    pub(in crate::engine) fn on_all_stored(&mut self, now: Now, effects: &mut Effects) {
-        if self.unstored > 0 || self.omits(Omission::AllStored) {
+    /// Goes on with the commands that waited until every own message was stored and every decision was written.
+    pub(in crate::engine) fn carry_out_deferred(&mut self, now: Now, effects: &mut Effects) {
+        if self.omits(Omission::AllStored) {
             return;
         }
-        for (ticket, command) in std::mem::take(&mut self.deferred) {
-            self.on_command(ticket, command, now, effects);
+        while self.unstored == 0 && self.decisions.is_empty() {
+            let Some((ticket, command)) = self.deferred.pop_front() else { return };
+            self.carry_out(ticket, command, now, effects);
         }
     }
 

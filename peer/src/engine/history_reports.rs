@@ -33,7 +33,7 @@ impl Engine {
                 self.unstored = self.unstored.saturating_sub(ids.len());
                 let code = "STORAGE".to_owned();
                 effects.publish([Event::Error { code, message, messages: ids, retry_after_ms: None }]);
-                self.on_all_stored(now, effects);
+                self.carry_out_deferred(now, effects);
             }
             Report::Received(messages) => {
                 messages.into_iter().for_each(|message| self.show(message, effects))
@@ -127,7 +127,7 @@ impl Engine {
                 effects.push(Effect::SendMessage(user, link, Arc::clone(&message)));
             }
         }
-        self.on_all_stored(now, effects);
+        self.carry_out_deferred(now, effects);
     }
 
     /// Publishes a stored message of another user or of another device.

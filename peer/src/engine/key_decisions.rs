@@ -12,7 +12,7 @@ use crate::api::status::Trust;
 use crate::engine::Engine;
 use crate::engine::decision::Decision;
 use crate::engine::effect::{Effect, Effects};
-use crate::engine::input::Ticket;
+use crate::engine::input::{Now, Ticket};
 use crate::engine::omission::Omission;
 use crate::identity::safety_number::safety_number;
 
@@ -89,6 +89,7 @@ impl Engine {
         &mut self,
         ticket: Option<Ticket>,
         outcome: Result<(), CommandError>,
+        now: Now,
         effects: &mut Effects,
     ) {
         let decision = ticket.and_then(|ticket| Some((ticket, self.decisions.remove(&ticket)?)));
@@ -120,6 +121,7 @@ impl Engine {
             (Decision::Block(_), Err(_)) => {}
         }
         effects.push(Effect::Answer(ticket, outcome.map(|()| Answer::Done)));
+        self.carry_out_deferred(now, effects);
     }
 
     /// Returns the safety number to compare with a user.
@@ -162,11 +164,16 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
     use super::*;
     use crate::engine::engine_command::EngineCommand;
     use crate::engine::input::Input;
     use crate::engine::testing::{ana, feed};
-    use crate::history::testing::{BOB, device, user};
+    use crate::history::report::Report;
+    use crate::history::testing::{BOB, CARLA, device, user};
     use crate::identity::known_keys::{Announcement, KeyStatus, KnownKeys};
 
     /// The known keys of a user who has met bob, before the tracker announces another key of bob.
@@ -214,5 +221,44 @@ mod tests {
         let is_changed = |engine: &Engine| engine.keys.is_changed(&user(BOB));
         assert!(!decide(&mut engine, EngineCommand::Accept(bob()), failed()) && is_changed(&engine));
         assert!(decide(&mut engine, EngineCommand::Accept(bob()), Ok(())) && !is_changed(&engine));
+    }
+
+    /// Carries out effects as the driver does: all effects of an input come before the next input. Returns the blocked
+    /// users on the disk, and the number of commands that succeeded.
+    fn write_all(engine: &mut Engine, mut effects: Vec<Effect>) -> (BTreeSet<Username>, usize) {
+        let (mut on_disk, mut succeeded) = (BTreeSet::new(), 0);
+        loop {
+            let mut written = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::WriteBlocked(ticket, blocked) => {
+                        on_disk = blocked;
+                        written.push(Input::FileWritten(Some(ticket), Ok(())));
+                    }
+                    Effect::Answer(_, outcome) => succeeded += usize::from(outcome.is_ok()),
+                    _ => {}
+                }
+            }
+            if written.is_empty() {
+                return (on_disk, succeeded);
+            }
+            effects = written.into_iter().flat_map(|input| feed(engine, input)).collect();
+        }
+    }
+
+    #[tokio::test]
+    async fn decisions_given_at_once_all_take_effect() {
+        let mut engine = ana(KnownKeys::default());
+        // A message is being stored, so both commands wait.
+        engine.unstored = 1;
+        for (ticket, name) in [(1, BOB), (2, CARLA)] {
+            let command = Input::Command(Ticket(ticket), EngineCommand::Block(user(name)));
+            assert!(feed(&mut engine, command).is_empty());
+        }
+        let stored = Report::NotStored { ids: vec![Uuid::nil()], why: String::new() };
+        let effects = feed(&mut engine, Input::History(stored));
+        let (on_disk, succeeded) = write_all(&mut engine, effects);
+        let both = BTreeSet::from([user(BOB), user(CARLA)]);
+        assert_eq!((&on_disk, engine.chat.blocked(), succeeded), (&both, &both, 2));
     }
 }

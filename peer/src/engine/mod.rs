@@ -106,9 +106,10 @@ pub(crate) struct Engine {
     backpressure: Backpressure,
     /// Commands that wait for a lookup, a Lamport time or a slow recipient. Each has a caller that waits.
     pending: Vec<PendingCommand>,
-    /// Commands that wait until every own message is stored. Each has a caller that waits.
+    /// Commands that wait until every own message is stored and every decision is written. Each has a caller that waits.
     deferred: VecDeque<(Ticket, EngineCommand)>,
     flushes: Vec<Flush>,
+    /// The decision that is being written to the disk; later ones wait for it.
     decisions: BTreeMap<Ticket, Decision>,
     /// A rule that a control of the simulation leaves out.
     #[cfg(test)]
@@ -215,7 +216,7 @@ impl Engine {
             }
             Input::History(report) => self.on_history_report(report, now, effects),
             Input::QueueFull(user, frame) => self.on_refused(&user, frame),
-            Input::FileWritten(ticket, outcome) => self.on_written(ticket, outcome, effects),
+            Input::FileWritten(ticket, outcome) => self.on_written(ticket, outcome, now, effects),
             Input::OwnKeys(announced) => {
                 if self.keys.announce_own(self.chat.me(), self.own_key, &announced) {
                     self.write_pins(effects);
