@@ -292,8 +292,9 @@ async fn other_frontend_learns_what_each_command_changed() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = common::three_in(&tracker, "sala").await;
     let sala = Conversation::Room(room("sala"));
+    let is_down = |e: &Event, of: &str| matches!(e, Event::Link { peer, state: LinkState::Down, .. } if *peer == user(of));
     carla.dies().await;
-    ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    ana.until(|e| is_down(e, "carla")).await;
     ana.run(Command::Unlock { password: password_of("ana") }).await.unwrap();
     let Subscription { events: mut other, .. } = ana.service.subscribe().await;
     let mut expect = async |what: &str, wanted: &dyn Fn(&Event) -> bool| {
@@ -338,7 +339,7 @@ async fn other_frontend_learns_what_each_command_changed() {
     run(say(&sala, "for both")).await;
     bob.hears("for both").await;
     bob.service.stop().await;
-    expect("bob's absence", &|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
+    expect("the end of bob's link", &|e| is_down(e, "bob")).await;
     run(say(&sala, "a mistake")).await;
     let Answer::Outbox { lines } = run(Command::Outbox).await else { panic!("no outbox") };
     let id = lines.last().unwrap().message.id;

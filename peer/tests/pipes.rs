@@ -425,7 +425,7 @@ async fn what_waits_is_listed_and_can_be_taken_back() {
     let sent = ana.event("sent");
     assert_eq!(ana.event("delivered"), json!({"event": "delivered", "id": sent["id"], "to": "bob"}));
     bob.dies().await;
-    ana.until(|line| json(line)["change"] == "offline");
+    ana.until(|line| json(line)["event"] == "link" && json(line)["state"] == "down");
     ana.line("this waits");
     let sent = ana.event("sent");
     let id = sent["id"].as_str().unwrap().to_owned();

@@ -416,7 +416,7 @@ pub enum Event {
         /// The number of erased messages.
         lines: usize,
     },
-    /// A message of this user was withdrawn before anybody had received it.
+    /// A message of this user was withdrawn. Nobody had confirmed it.
     MessageWithdrawn {
         /// The message id.
         id: Uuid,

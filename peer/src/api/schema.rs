@@ -119,7 +119,7 @@ pub const COMMANDS: &[Schema] = &[
     schema("receipts", &[optional("conversation", Type::Conversation)], "show who has your last messages"),
     schema("outbox", &[], "show which of your messages wait, and for whom"),
     schema("filter", &[], "show what your word filter holds"),
-    schema("withdraw", &[required("message", Type::Message)], "withdraw a message that nobody has received"),
+    schema("withdraw", &[required("message", Type::Message)], "withdraw a message that nobody has confirmed"),
     schema("unlock", &[required("password", Type::Password)], "unlock the history"),
     schema("block", &[optional("user", Type::User)], "block a user's private messages, or list the blocked"),
     schema("unblock", &[required("user", Type::User)], "receive a user's private messages again"),

@@ -70,6 +70,14 @@ impl Engine {
             EngineCommand::Verify(user) => self.safety_number(user),
             EngineCommand::WaitForTurn { .. } => Ok(Answer::Done),
             EngineCommand::Flush(of) => return self.begin_flush(ticket, of.as_ref(), now, effects),
+            EngineCommand::CheckUnsent { row, room, to } => {
+                match to.iter().find(|user| self.replication.has_sent(user, row, room)) {
+                    Some(user) => Err(CommandError::Usage(format!(
+                        "the message is on its way to {user}: wait a moment, then look at /outbox"
+                    ))),
+                    None => Ok(Answer::Done),
+                }
+            }
             EngineCommand::CheckUnlocked => self.history_lock.check(now.instant).map(|()| Answer::Done),
             EngineCommand::Unlock { is_right } => {
                 self.history_lock.attempt(is_right, now.instant).map(|()| Answer::Done)
@@ -168,6 +176,7 @@ impl Engine {
         &mut self,
         to: &Conversation,
         clock_until: &mut Option<Instant>,
+        slow_since: &mut Option<Instant>,
         now: Now,
     ) -> Result<Option<Instant>, CommandError> {
         let (conversation, _) = self.chat.resolve(to)?;
@@ -183,7 +192,6 @@ impl Engine {
         Ok(self.backpressure.must_wait(slow_since, &recipients, is_serving, now.instant))
     }
 
-        slow_since: &mut Option<Instant>,
     /// Returns whether the first message in a conversation should wait for the Lamport time of a connected member. It
     /// then sorts after the existing ones. The link that would carry the message carries that time first.
     fn awaits_lamport_time(&self, conversation: &ConversationId, recipients: &[Username]) -> bool {

@@ -36,6 +36,12 @@ pub(crate) enum EngineCommand {
     /// Waits until no message is on its way to a recipient that is connected: in one conversation, or in all. The wait
     /// is bounded.
     Flush(Option<Conversation>),
+    /// Checks that a message that waits was not sent to any of these recipients, who may have it by now.
+    CheckUnsent {
+        row: i64,
+        room: Option<Uuid>,
+        to: Vec<Username>,
+    },
     /// Checks that the history is unlocked.
     CheckUnlocked,
     /// The user gave a password, which is right or wrong.

@@ -172,6 +172,13 @@ impl Replication {
         self.peers.get(user).filter(|progress| progress.stage == stage).map(|progress| progress.link)
     }
 
+    /// Returns whether a message was sent on the current link of a peer. The peer may have it, although it has not
+    /// acknowledged it yet.
+    pub(crate) fn has_sent(&self, user: &Username, row: i64, room: Option<Uuid>) -> bool {
+        let is_hidden = room.is_some_and(|room| self.hidden.contains(&(user.clone(), room)));
+        !is_hidden && self.peers.get(user).is_some_and(|progress| progress.after >= row)
+    }
+
     /// Returns whether messages are being sent to a peer, or will be when its link has room.
     pub(crate) fn is_serving(&self, user: &Username) -> bool {
         self.peers.get(user).is_some_and(|progress| progress.stage != Stage::KeyChanged)
@@ -274,6 +281,21 @@ mod tests {
         assert!(replication.sent_all(&bob()), "and then it is queried again");
         assert!(!replication.sent_all(&bob()));
         assert!(replication.link_at(&bob(), Stage::Live).is_some());
+    }
+
+    #[test]
+    fn sent_message_may_have_arrived_until_its_link_ends() {
+        let (room, mut replication) = (Uuid::nil(), Replication::default());
+        replication.begin(&bob(), LinkId(1), false);
+        replication.sent(&bob(), 8);
+        assert!(replication.has_sent(&bob(), 8, Some(room)) && !replication.has_sent(&bob(), 9, Some(room)));
+        replication.refused(&bob(), 8);
+        assert!(!replication.has_sent(&bob(), 8, Some(room)), "the send queue was full");
+        replication.sent(&bob(), 8);
+        replication.hide_from(BTreeSet::from([(bob(), room)]));
+        assert!(!replication.has_sent(&bob(), 8, Some(room)) && replication.has_sent(&bob(), 8, None));
+        replication.end(&bob());
+        assert!(!replication.has_sent(&bob(), 8, None));
     }
 
     #[test]

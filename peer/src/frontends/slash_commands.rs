@@ -143,7 +143,7 @@ pub const COMMANDS: &[Spec] = &[
     spec("/outbox", &[], "", "your messages that wait, and for whom", ArgKind::Nothing, |_| {
         run(Command::Outbox)
     }),
-    spec("/withdraw", &[], "ID", "withdraw a message that nobody has received", ArgKind::Nothing, |rest| {
+    spec("/withdraw", &[], "ID", "withdraw a message that nobody has confirmed", ArgKind::Nothing, |rest| {
         run(Command::Withdraw { id: line_id(rest)? })
     }),
     spec(

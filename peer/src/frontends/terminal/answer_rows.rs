@@ -81,7 +81,7 @@ impl AnswerRows<'_> {
                 });
                 std::iter::once(held).chain(wrong).chain(failed).map(|row| self.paint.system(&row)).collect()
             }
-            Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody had received it"),
+            Answer::Withdrawn { .. } => self.row("the message is withdrawn: nobody has confirmed it"),
             Answer::Quit { undelivered } => {
                 let row = |(user, lines): &(Username, usize)| {
                     let what =

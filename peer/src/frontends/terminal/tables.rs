@@ -180,7 +180,7 @@ impl Tables<'_> {
         } else {
             &format!("{} messages wait", messages.len())
         };
-        let title = self.title(&format!("{wait}; /withdraw ID takes one back that nobody has"));
+        let title = self.title(&format!("{wait}; /withdraw ID takes one back that nobody has confirmed"));
         let rows = self.rows(&["ID", "WHERE", "FOR", "LINE"], &body);
         std::iter::once(title).chain(rows).chain(more).collect()
     }
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn lines_that_wait_are_told_apart_by_the_end_of_their_identity() {
         let rows = tables(None).outbox(&[waiting(0x1_2345), waiting(0x2_2345)]);
-        assert_eq!(rows[0], "2 messages wait; /withdraw ID takes one back that nobody has");
+        assert_eq!(rows[0], "2 messages wait; /withdraw ID takes one back that nobody has confirmed");
         assert_eq!(
             rows[1..],
             ["  ID     WHERE  FOR  LINE", "  12345  @bob   bob  hello …", "  22345  @bob   bob  hello …"]

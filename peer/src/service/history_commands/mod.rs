@@ -247,19 +247,21 @@ impl PeerService {
         Ok(Answer::Outbox { lines: waiting.into_iter().filter_map(message).collect() })
     }
 
-    /// Withdraws a message that no recipient has acknowledged.
+    /// Withdraws a message that no recipient has acknowledged. A message that is on its way may be on a screen already, so
+    /// it is not withdrawn.
     pub(crate) async fn withdraw(&self, history: &History, id: &str) -> Result<Answer, CommandError> {
         let usage = |text: String| CommandError::Usage(text);
         let waiting = history.transaction(Tables::undelivered).await?;
-        let mut meant =
-            waiting.iter().map(|receipt| receipt.message.id).filter(|waiting| is_meant(waiting, id));
-        let found = meant.next().ok_or_else(|| {
+        let mut meant = waiting.into_iter().filter(|receipt| is_meant(&receipt.message.id, id));
+        let Receipt { message, waits: to, .. } = meant.next().ok_or_else(|| {
             usage(format!("no waiting message has the id {id}: /outbox lists them with their ids"))
         })?;
         if meant.next().is_some() {
             return Err(usage(format!("several message ids end in {id}: type more digits")));
         }
         let withdrawn = history.transaction(move |tables| tables.withdraw(&found)).await?;
+        let (found, row, room) = (message.id, message.row, message.conversation.room());
+        self.engine.command(EngineCommand::CheckUnsent { row, room, to }).await?;
         withdrawn.map_err(|why| match why {
             NotWithdrawn::Unknown => usage("you have no message with this id".to_owned()),
             NotWithdrawn::SomebodyHasIt(users) => {

@@ -122,13 +122,13 @@ export class Actions extends View {
 		await this.app.command("say", { conversation: conversation.address, text });
 	}
 
-	/** Takes back a message that nobody has yet. Returns true if it did. @param {string} message */
+	/** Takes back a message that nobody has confirmed. Returns true if it did. @param {string} message */
 	withdraw(message) {
 		const question = { title: "Withdraw this message?", text: "It is deleted here, and nobody receives it.", action: "Withdraw it", danger: true };
 		return this.app.confirmed(question, async () => {
 			await this.app.command("withdraw", { message });
 			this.app.received({ event: "message_withdrawn", id: message });
-			this.app.notices.toast("The message is withdrawn: nobody has received it.");
+			this.app.notices.toast("The message is withdrawn: nobody has confirmed it.");
 			return true;
 		});
 	}
