@@ -232,8 +232,25 @@ pub const STATUS_COLUMNS: usize = 39;
 /// Time in which a second Ctrl-C on an empty line quits: a person who wants that presses it at once.
 pub const QUIT_KEY_WAIT: Duration = Duration::from_secs(2);
 
-/// Time that `/quit` waits for messages to linked members.
+/// Time that `/quit` and `/leave` wait for messages to linked members.
 pub const QUIT_WAIT: Duration = Duration::from_secs(5);
+
+/// Time that `/quit` and `/leave` wait for the engine's answer to that. The engine answers after [`QUIT_WAIT`], unless the
+/// disk does not respond.
+pub const FLUSH_MAX: Duration = Duration::from_secs(10);
+
+/// Longest end of the program after the last messages were sent: to read the outbox, to sign out and to close the
+/// history. A working disk needs far less, and a disk that does not respond must not block the end.
+pub const QUIT_MAX: Duration = Duration::from_secs(10);
+
+/// Time after which a query that failed is tried again. A full disk may be freed, and a try costs one read.
+pub const QUERY_RETRY: Duration = Duration::from_secs(1);
+
+/// Time between two tries to read messages again for a frontend, while the disk fails.
+pub const REREAD_RETRY: Duration = Duration::from_secs(1);
+
+/// Tries to read messages again for a frontend. A disk that still fails after half a minute needs the user.
+pub const REREAD_TRIES: usize = 30;
 
 /// Names remembered for completion.
 pub const KNOWN_NAMES: usize = 2000;

@@ -4,7 +4,7 @@
 //! to the history, or a change of the account.
 
 use commons::names::{RoomName, Username};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::api::account::AccountCommand;
@@ -16,10 +16,9 @@ use crate::api::undeliverable::Undeliverable;
 use crate::api::{Command, Event};
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::not_signed_in;
-use crate::history::tables::Tables;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
-use crate::limits::QUIT_WAIT;
+use crate::limits::{FLUSH_MAX, QUIT_MAX};
 use crate::service::account_commands::{Account, administer};
 use crate::service::current_user::CurrentUser;
 use crate::service::{PeerConfig, PeerService};
@@ -99,6 +98,7 @@ impl PeerService {
             | Command::Accept { .. }
             | Command::Verify { .. }
             | Command::Verified { .. }
+            | Command::Leave { .. }
             | Command::SignIn(_)
             | Command::Quit
             | Command::SignOut => return Ok(()),
@@ -143,9 +143,18 @@ impl PeerService {
         Ok(answer)
     }
 
-    /// Gives up the membership of a room, after its last messages had time to arrive.
+    /// Gives up the membership of a room, after its last messages had time to arrive. The room is not left while they
+    /// cannot be stored.
     async fn leave_room(&self, room: &RoomName) -> Result<(), CommandError> {
-        self.engine.command(EngineCommand::Flush(Some(Conversation::Room(room.clone())))).await?;
+        let flush = self.engine.command(EngineCommand::Flush(Some(Conversation::Room(room.clone()))));
+        match timeout(FLUSH_MAX, flush).await {
+            Ok(flushed) => flushed.map(drop)?,
+            Err(_) => {
+                let message =
+                    format!("the disk does not respond, so you did not leave {room}. Try again later");
+                return Err(CommandError::Local(message));
+            }
+        }
         Ok(self.tracker.leave_room(room).await?)
     }
 
@@ -189,22 +198,34 @@ impl PeerService {
     async fn quit(&self, session: &CurrentUser) -> Answer {
         // A disk that does not respond must not block the end of the program. After the end of the driver nothing can be
         // on its way.
-        let _ = timeout(2 * QUIT_WAIT, self.engine.command(EngineCommand::Flush(None))).await;
-        let outbox = session.history.transaction(Tables::undelivered).await;
-        if let Err(error) = &outbox {
-            // Without this event the program would end as if no message waited.
-            self.engine.publish([Event::error("STORAGE", error.to_string())]).await;
-        }
-        let reason = Undeliverable::Waiting;
-        for receipt in outbox.unwrap_or_default() {
-            let id = receipt.message.id;
-            let undelivered = receipt.waits.into_iter().map(|to| Event::Undelivered { id, to, reason });
-            self.engine.publish(undelivered).await;
-        }
-        let undelivered =
-            session.history.transaction(|tables| tables.waiting_counts(None)).await.unwrap_or_default();
-        self.tracker.logout().await;
-        self.stop().await;
+        let _ = timeout(FLUSH_MAX, self.engine.command(EngineCommand::Flush(None))).await;
+        let until = Instant::now() + QUIT_MAX;
+        let outbox =
+            session.history.transaction(|tables| Ok((tables.undelivered()?, tables.waiting_counts(None)?)));
+        let outbox = match timeout_at(until, outbox).await {
+            Ok(outbox) => outbox.map_err(|error| error.to_string()),
+            Err(_) => {
+                let message = "The disk does not respond. Messages that are not shown as sent may be lost, and the others \
+                               are sent at the next start.";
+                Err(message.to_owned())
+            }
+        };
+        // Without this event the program would end as if no message waited.
+        let error = outbox.as_ref().err().map(|error| Event::error("STORAGE", error.clone()));
+        let (outbox, undelivered) = outbox.unwrap_or_default();
+        let farewell = async {
+            self.engine.publish(error).await;
+            let reason = Undeliverable::Waiting;
+            for receipt in outbox {
+                let id = receipt.message.id;
+                let undelivered = receipt.waits.into_iter().map(|to| Event::Undelivered { id, to, reason });
+                self.engine.publish(undelivered).await;
+            }
+            self.tracker.logout().await;
+        };
+        // The driver may wait for the same disk. The tracker notices the end of the connection too.
+        let _ = timeout_at(until, farewell).await;
+        self.stop_by(until).await;
         Answer::Quit { undelivered }
     }
 }
@@ -212,4 +233,82 @@ impl PeerService {
 /// Returns the conversation of a command. The open one belongs to each frontend, which names it.
 pub(crate) fn named(conversation: Option<Conversation>) -> Result<Conversation, CommandError> {
     conversation.ok_or_else(|| MissingConversation::NoneOpen.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use commons::keys::Seed;
+    use commons::net::plaintext::Plaintext;
+    use commons::net::tls::Purpose;
+
+    use super::*;
+    use crate::history::History;
+    use crate::history::history_db::Place;
+    use crate::history::testing::{ANA, author, user};
+    use crate::identity::device_key::identity;
+    use crate::identity::profile::Profile;
+    use crate::peer_communication::known_keys_handle::KnownKeysHandle;
+    use crate::peer_communication::links::{LinkConfig, PeerPeerCommunication};
+    use crate::service::testing::config;
+
+    /// Starts a service whose user is signed in without a tracker.
+    async fn service(data: &tempfile::TempDir) -> Arc<PeerService> {
+        let service = PeerService::start(config(data.path())).await.unwrap();
+        let seed = Seed::new([7; 32]);
+        let config = LinkConfig {
+            me: user(ANA),
+            instance: 1,
+            port: 1,
+            identity: identity(&seed, Purpose::Link).unwrap(),
+            plaintext: Plaintext::Never,
+        };
+        let (keys, _) = KnownKeysHandle::new();
+        let (links, _) = PeerPeerCommunication::new(config, keys, service.key_lookup());
+        let (history, ..) = History::open(&Place::Memory, &author(ANA)).unwrap();
+        let profile = Profile::open(data.path(), service.tracker_address(), &user(ANA)).unwrap();
+        let session = CurrentUser { user: user(ANA), seed, profile, history, links };
+        service.session.set(session).unwrap();
+        service
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quit_ends_although_the_disk_does_not_respond() {
+        let data = tempfile::tempdir().unwrap();
+        let service = service(&data).await;
+        let session = service.session.get().unwrap();
+        let mut events = service.subscribe().await.events;
+        let (go_on, gate) = mpsc::channel::<()>();
+        let history = session.history.clone();
+        let blocked = tokio::spawn(async move {
+            let wait = move |_: &mut _| {
+                let _ = gate.recv();
+                Ok(())
+            };
+            history.transaction(wait).await
+        });
+        tokio::task::yield_now().await;
+        let quit = timeout(Duration::from_secs(600), service.quit(session)).await;
+        assert_eq!(quit.unwrap(), Answer::Quit { undelivered: Vec::new() });
+        let mut reported = false;
+        while let Some(event) = events.recv().await {
+            reported |= matches!(event, Event::Error { code, .. } if code == "STORAGE");
+        }
+        assert!(reported, "the user learns that something may be lost");
+        drop(go_on);
+        blocked.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn quit_on_a_working_disk_reports_no_loss() {
+        let data = tempfile::tempdir().unwrap();
+        let service = service(&data).await;
+        let mut events = service.subscribe().await.events;
+        service.quit(service.session.get().unwrap()).await;
+        while let Some(event) = events.recv().await {
+            assert!(!matches!(event, Event::Error { .. }), "{event:?}");
+        }
+    }
 }
