@@ -271,9 +271,13 @@ impl PeerService {
                 return Err(error);
             }
         };
-        self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(listener) = listener else { return Err(CommandError::TrackerLost) };
+        let Some(listener) = listener else {
+            // Another sign-in took it meanwhile. The session with the tracker is of that one, so it stays.
+            history.0.close().await;
+            return Err(CommandError::already_signed_in());
+        };
+        self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         let instance = profile.next_instance(now);
         let (history, history_reports, opened) = history;
@@ -413,15 +417,15 @@ impl PeerService {
     /// Stops all tasks, and waits for the disk at most [`QUIT_MAX`]. Subscribers read the remaining events, then receive
     /// `None`.
     pub async fn stop(&self) {
-        self.stop.cancel();
-        let session = self.session.get();
-        if let Some(session) = session {
-            session.links.stop().await;
         self.stop_by(Instant::now() + QUIT_MAX).await;
     }
 
     /// Stops all tasks, and waits until this time at most for their end and for the history to close.
     pub(crate) async fn stop_by(&self, until: Instant) {
+        self.stop.cancel();
+        let session = self.session.get();
+        if let Some(session) = session {
+            session.links.stop().await;
         }
         self.tracker.abort();
         let end = async {
