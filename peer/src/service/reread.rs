@@ -8,12 +8,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::api::Event;
 use crate::api::snapshot::Position;
 use crate::engine::message_event::{message_event, sent_event};
 use crate::event_bus::{Envelope, Reread, Row};
 use crate::history::History;
 use crate::history::answer::PublishedMessage;
-use crate::limits::{REREAD_MESSAGES, SYNC_TICK};
+use crate::limits::{REREAD_MESSAGES, REREAD_RETRY, REREAD_TRIES};
 
 /// The tasks that read messages again. They end with this value.
 #[derive(Default)]
@@ -35,7 +36,8 @@ impl Rereads {
     }
 }
 
-/// Reads the messages after one position up to another, and ends with [`Reread::End`].
+/// Reads the messages after one position up to another, and ends with [`Reread::End`]. If the disk keeps failing, an
+/// error event stands for the messages that could not be read.
 async fn reread(
     history: History,
     me: Username,
@@ -43,16 +45,27 @@ async fn reread(
     to: Position,
     rows: mpsc::Sender<Reread>,
 ) {
+    let mut failures = 0;
     loop {
         let (received, own) = (from.received + 1..to.received + 1, from.sent + 1..to.sent + 1);
         let read = history.transaction(move |tables| tables.published(&received, &own, REREAD_MESSAGES));
         let Ok(batch) = read.await else {
-            // The disk fails, and the history reports that. A message that is left out would be lost.
-            tokio::select! {
-                () = sleep(SYNC_TICK) => continue,
-                () = rows.closed() => return,
+            failures += 1;
+            if failures < REREAD_TRIES {
+                tokio::select! {
+                    () = sleep(REREAD_RETRY) => continue,
+                    () = rows.closed() => return,
+                }
             }
+            // The report of the history stands behind these messages in the queue of the frontend.
+            let message = "Messages could not be read from the disk, so they are not shown here. Look at the history \
+                           once the disk works.";
+            let event = Event::error("STORAGE", message);
+            // The frontend may be gone.
+            let _ = rows.send(Reread::Message(Envelope { event, row: Row::None })).await;
+            break;
         };
+        failures = 0;
         let Some(last) = batch.last() else { break };
         from.received = from.received.max(last.message.row);
         from.sent = from.sent.max(last.message.row);
@@ -72,5 +85,34 @@ fn envelope(PublishedMessage { message, is_own }: PublishedMessage, me: &Usernam
         Some(Envelope { event: sent_event(message)?, row: Row::Sent(row) })
     } else {
         Some(Envelope { event: message_event(message, 0, me)?, row: Row::Received(row) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::history::history_db::Place;
+    use crate::history::testing::{ANA, author, user};
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_disk_ends_the_wait_of_a_subscriber() {
+        let (history, _reports, _) = History::open(&Place::Memory, &author(ANA)).unwrap();
+        // A closed history fails like a disk.
+        history.close().await;
+        let (from, to) = (Position::default(), Position { received: 9, sent: 9, ..Position::default() });
+        let mut rereads = Rereads::default();
+        let mut rows = rereads.begin(&history, &user(ANA), from, to);
+        let mut next = async || timeout(Duration::from_secs(600), rows.recv()).await.unwrap();
+        let Some(Reread::Message(Envelope { event: Event::Error { code, .. }, row: Row::None })) =
+            next().await
+        else {
+            panic!("no error")
+        };
+        assert_eq!(code, "STORAGE");
+        assert!(matches!(next().await, Some(Reread::End)));
     }
 }
