@@ -331,7 +331,11 @@ async fn talk(
             return Err(Failure::new(error));
         }
     };
-    slot.fill(Arc::clone(service));
+    if !slot.fill(service) {
+        // Somebody signed in on the page during the prompt.
+        service.stop().await;
+        return follow_page(config, output, slot, &stop).await;
+    }
     if config.is_page_alone() {
         stop.cancelled().await;
         return Ok(());

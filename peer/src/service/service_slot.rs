@@ -44,9 +44,15 @@ impl ServiceSlot {
         Self { given_name, ..self }
     }
 
-    /// Fills the slot with the service of a user who has signed in.
-    pub fn fill(&self, service: Arc<PeerService>) {
-        self.service.send_replace(Some(service));
+    /// Fills an empty slot with the service of a user who has signed in. Returns false if the slot holds another service
+    /// already: the terminal and a page may sign in at the same time. The caller then stops its own service.
+    #[must_use]
+    pub fn fill(&self, service: &Arc<PeerService>) -> bool {
+        self.service.send_if_modified(|current| {
+            let is_empty = current.is_none();
+            current.get_or_insert_with(|| Arc::clone(service));
+            is_empty
+        })
     }
 
     /// Returns the service, if a user is signed in.
@@ -128,8 +134,11 @@ impl ServiceSlot {
         }
         // The password was given just now.
         service.unlock_history().await;
+        if !self.fill(&service) {
+            service.stop().await;
+            return Err(CommandError::already_signed_in());
+        }
         self.remember(service.tracker_address());
-        self.fill(service);
         Ok(Answer::LoggedIn { username })
     }
 
@@ -160,4 +169,21 @@ impl ServiceSlot {
 
 fn not_an_address(why: &'static str) -> CommandError {
     CommandError::usage(&format!("this is no tracker's address: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::testing::config;
+
+    #[tokio::test]
+    async fn second_service_does_not_replace_the_first_one() {
+        let data = tempfile::tempdir().unwrap();
+        let slot = ServiceSlot::new(config(data.path()));
+        let first = PeerService::start(config(data.path())).await.unwrap();
+        let second = PeerService::start(config(data.path())).await.unwrap();
+        assert!(slot.fill(&first));
+        assert!(!slot.fill(&second), "its caller must stop it");
+        assert!(Arc::ptr_eq(&slot.current().unwrap(), &first));
+    }
 }
