@@ -231,7 +231,7 @@ impl Type {
             Self::User => text.is_some_and(|text| Username::parse(text).is_ok()),
             Self::Conversation => Conversation::deserialize(value).is_ok(),
             Self::Count => value.as_u64().is_some_and(|count| count > 0 && usize::try_from(count).is_ok()),
-            Self::Message => text.is_some_and(is_message_id),
+            Self::Message => text.is_some_and(is_end_of_id),
             Self::MessageId => text.is_some_and(|text| Uuid::parse_str(text).is_ok()),
         }
     }
@@ -253,7 +253,7 @@ impl Type {
     }
 }
 
-/// Returns true if the text is a message id, or long enough an end of one.
-pub(crate) fn is_message_id(text: &str) -> bool {
+/// Returns true if the text is an id, or long enough an end of one.
+pub(crate) fn is_end_of_id(text: &str) -> bool {
     text.len() >= MESSAGE_ID_DIGITS && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }

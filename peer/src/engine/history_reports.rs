@@ -106,7 +106,6 @@ impl Engine {
     /// Publishes stored own messages as sent, and sends them to every live link.
     fn on_own_committed(&mut self, messages: Vec<OutgoingMessage>, now: Now, effects: &mut Effects) {
         self.unstored = self.unstored.saturating_sub(messages.len());
-        self.replication.hide_from(self.hidden_rooms());
         for message in messages {
             let id = message.message.id;
             self.sync.stored(&message.conversation, None);

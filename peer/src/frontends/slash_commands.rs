@@ -12,8 +12,9 @@ use crate::api::account::AccountCommand;
 use crate::api::administration::AdminCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
+use crate::api::schema::is_end_of_id;
 use crate::frontends::terminal::admin_input::{self, ARGUMENTS};
-use crate::limits::{HISTORY_PAGE, MESSAGE_ID_DIGITS};
+use crate::limits::HISTORY_PAGE;
 
 /// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,9 +283,7 @@ fn count(text: &str) -> Result<usize, ArgError> {
 
 /// Parses the end of a message id, as `/outbox` shows it.
 fn line_id(text: &str) -> Result<String, ArgError> {
-    let is_id =
-        some(text)?.chars().all(|c| c.is_ascii_hexdigit() || c == '-') && text.len() >= MESSAGE_ID_DIGITS;
-    if is_id {
+    if is_end_of_id(some(text)?) {
         Ok(text.to_lowercase())
     } else {
         Err(ArgError::Not("ID is what /outbox or a folded message shows, four digits or more"))

@@ -222,6 +222,7 @@ impl Tables {
     }
 
     fn keep_audience(&self, row: i64, text: &str) -> Result<()> {
+        self.withheld.borrow_mut().clear();
         let mut update = self.db.prepare_cached("UPDATE messages SET audience = ?2 WHERE row = ?1")?;
         update.execute(params![row, text]).map(drop)
     }

@@ -11,7 +11,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,7 @@ use crate::history::history_db::HistoryDb;
 use crate::history::report::Report;
 use crate::history::request::Request;
 use crate::history::tables::Tables;
-use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT};
+use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT, QUERY_RETRY};
 
 /// A task for the database thread.
 pub(crate) enum Task {
@@ -107,7 +107,11 @@ impl DbThread {
                     // The changes are durable already; this call reports them.
                     self.commit();
                     if !idle {
-                        return self.queue.blocking_recv();
+                        let Some(wait) = self.retry_wait() else { return self.queue.blocking_recv() };
+                        match self.runtime.block_on(async { timeout(wait, self.queue.recv()).await }) {
+                            Ok(task) => return task,
+                            Err(_) => idle = true,
+                        }
                     }
                 }
                 Err(mpsc::error::TryRecvError::Empty) => {
@@ -121,6 +125,11 @@ impl DbThread {
                 }
             }
         }
+    }
+
+    /// Returns the wait until a query that failed is tried again; `None` if there is none. Nobody repeats such a query.
+    fn retry_wait(&self) -> Option<Duration> {
+        self.history.has_queries().then_some(QUERY_RETRY)
     }
 
     /// Stages a request and the queued requests after it, up to [`COMMIT_MESSAGES`], and commits them. Returns the
@@ -202,5 +211,26 @@ mod tests {
         let reports = reports(bob, vec![count.into(), inbound(ANA, &room(), &messages)]);
         assert_eq!(reports[0], Report::Missed { of: room(), lacking: theirs });
         assert_eq!(texts(&reports[1..]), ["1", "2"]);
+    }
+
+    #[test]
+    fn failed_query_is_tried_again_without_another_request() {
+        let ana = history(ANA);
+        let (_tasks, queue) = mpsc::channel(1);
+        let (reports, mut received) = mpsc::channel(16);
+        let mut thread = DbThread::new(ana, queue, reports, Arc::default()).unwrap();
+        assert_eq!(thread.retry_wait(), None, "the control: nothing waits");
+        let rename = "ALTER TABLE messages RENAME TO elsewhere; ALTER TABLE users RENAME TO nowhere";
+        thread.history.tables.db.execute_batch(rename).unwrap();
+        thread.history.is_stale = true;
+        thread.history.apply(Query::Waiting { of: None });
+        thread.commit();
+        assert!(matches!(received.try_recv(), Ok(Report::Trouble(_))));
+        assert_eq!(thread.retry_wait(), Some(QUERY_RETRY));
+        let rename = "ALTER TABLE nowhere RENAME TO users; ALTER TABLE elsewhere RENAME TO messages";
+        thread.history.tables.db.execute_batch(rename).unwrap();
+        thread.commit();
+        assert_eq!(received.try_recv(), Ok(Report::Waiting { of: None, waiting: Vec::new() }));
+        assert_eq!(thread.retry_wait(), None);
     }
 }

@@ -34,6 +34,7 @@ impl Tables {
              WHERE conversation = ?1 AND row <= ?2 AND text IS NOT NULL",
             [key, self.meta.indexed],
         )?;
+        self.withheld.get_mut().clear();
         let erased = self.db.execute("DELETE FROM messages WHERE conversation = ?1", [key])?;
         // Without this step, erased words stay in the index until it is rewritten.
         self.db.execute("INSERT INTO words (words) VALUES ('optimize')", [])?;

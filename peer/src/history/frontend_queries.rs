@@ -31,19 +31,15 @@ impl Tables {
     ) -> Result<Vec<StoredMessage>> {
         let Some(known) = self.known_conversation(of)? else { return Ok(Vec::new()) };
         let clock = known.clock.cast_signed();
+        let order_of_row = order_of_row();
         let mut query = self.db.prepare_cached(&format!(
             "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
              WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
-               AND (?5 IS NULL OR ({ORDER}) < (
-                 SELECT {ORDER} FROM messages l JOIN users a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
-                 WHERE l.row = ?5))
-             ORDER BY l.lamport DESC, a.name DESC, s.incarnation DESC, l.seq DESC, l.row DESC LIMIT ?4"
+               AND (?5 IS NULL OR ({ORDER}) < ({order_of_row}))
+             ORDER BY {NEWEST_FIRST} LIMIT ?4"
         ))?;
-        let time_of = |row: i64| {
-            self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [row], |it| it.get(0))
-        };
         // Messages with implausible Lamport times come before all others.
-        let pieces: &[(i64, i64, Option<i64>)] = match before.map(time_of).transpose()? {
+        let pieces: &[(i64, i64, Option<i64>)] = match before.map(|row| self.lamport_of(row)).transpose()? {
             None => &[(-1, clock, None), (clock, i64::MAX, None)],
             Some(time) if time <= clock => &[(-1, time, before), (clock, i64::MAX, None)],
             Some(time) => &[(clock, time, before)],
@@ -56,6 +52,10 @@ impl Tables {
         }
         found.reverse();
         Ok(found)
+    }
+
+    fn lamport_of(&self, row: i64) -> Result<i64> {
+        self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [row], |it| it.get(0))
     }
 
     /// As [`Self::page`], before a message, which [`Self::row_of`] finds. Returns `None` if it is no longer stored.
@@ -80,16 +80,14 @@ impl Tables {
         let Some(after) = self.row_of(id, from)? else { return Ok(None) };
         let Some(known) = self.known_conversation(of)? else { return Ok(Some(Vec::new())) };
         let clock = known.clock.cast_signed();
+        let order_of_row = order_of_row();
         let mut query = self.db.prepare_cached(&format!(
             "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
              WHERE l.conversation = ?1 AND l.lamport >= ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
-               AND (?5 IS NULL OR ({ORDER}) > (
-                 SELECT {ORDER} FROM messages l JOIN users a ON a.id = l.author LEFT JOIN streams s ON s.id = l.stream
-                 WHERE l.row = ?5))
+               AND (?5 IS NULL OR ({ORDER}) > ({order_of_row}))
              ORDER BY {ORDER} LIMIT ?4"
         ))?;
-        let time =
-            self.db.query_row("SELECT lamport FROM messages WHERE row = ?1", [after], |it| it.get(0))?;
+        let time = self.lamport_of(after)?;
         // Messages with implausible Lamport times come before all others.
         let pieces: &[(i64, i64, Option<i64>)] = if time > clock {
             &[(time, i64::MAX, Some(after)), (0, clock, None)]
@@ -129,7 +127,7 @@ impl Tables {
         let mut query = self.db.prepare_cached(&format!(
             "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
              WHERE l.conversation = ?1 AND l.lamport > ?2 AND l.lamport <= ?3 AND l.text IS NOT NULL
-             ORDER BY l.lamport, a.name, s.incarnation, l.seq, l.row"
+             ORDER BY {ORDER}"
         ))?;
         let found = query.query_map(params![known.key, first, last.unwrap_or(to)], stored_message)?;
         let found = found.collect::<Result<_>>()?;
@@ -261,6 +259,14 @@ impl Tables {
 /// key has the lowest values in their place.
 const ORDER: &str =
     "l.lamport, a.name, ifnull(s.incarnation, -9223372036854775808), ifnull(l.seq, -1), l.row";
+
+/// The order of [`ORDER`], backwards.
+const NEWEST_FIRST: &str = "l.lamport DESC, a.name DESC, ifnull(s.incarnation, -9223372036854775808) DESC, ifnull(l.seq, -1) DESC, l.row DESC";
+
+/// Returns the query for the sort key of the message in row `?5`.
+fn order_of_row() -> String {
+    format!("SELECT {ORDER} FROM {STORED_TABLES} WHERE l.row = ?5")
+}
 
 #[cfg(test)]
 mod tests {

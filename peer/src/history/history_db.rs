@@ -3,11 +3,12 @@
 //!
 //! The effects of a request are reported only after they are durable, except that received messages are published and
 //! delivery marks are reported early. If the disk fails, the whole transaction is
-//! rolled back. Own messages in it are then reported as not kept. Messages of others get no ack, so their senders
+//! rolled back. Own messages in it are then reported as not stored. Messages of others get no ack, so their senders
 //! send them again. Requests that nobody else would repeat are retried in the next transaction. For example, an
-//! own message and a room snapshot are staged, and the disk is full. The message is reported as not kept, and the
+//! own message and a room snapshot are staged, and the disk is full. The message is reported as not stored, and the
 //! snapshot is staged again with the next request.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -156,6 +157,7 @@ impl HistoryDb {
             conversations: HashMap::new(),
             streams: HashMap::new(),
             claimed_times: HashMap::new(),
+            withheld: RefCell::default(),
             own: BTreeMap::new(),
             rooms: BTreeMap::new(),
             assemblers: BTreeMap::new(),
@@ -265,6 +267,11 @@ impl HistoryDb {
     /// Returns true if the staged requests must be committed before they are reported.
     pub(crate) fn needs_commit(&self) -> bool {
         self.needs_commit || self.failure.is_some()
+    }
+
+    /// Returns true if a query failed and must be answered as soon as the disk works.
+    pub(crate) fn has_queries(&self) -> bool {
+        !self.queries.is_empty()
     }
 
     /// Returns the received messages that may be published before the commit; see `early_messages`.

@@ -1,7 +1,8 @@
 //! The queries of the engine. A query is a request like any other, and a report answers it.
 //!
-//! A query changes nothing. It is answered after the commit of all requests before it, from durable data. Queries
-//! alone cause no commit. If the commit fails, they are answered as if its requests had never come. For example, a
+//! A query changes nothing. It is answered after the commit of all requests before it. Queries alone cause no commit:
+//! beside delivery marks they are answered from the open transaction, and a mark is true before it is durable. If a commit
+//! fails, they are answered as if its requests had never come. For example, a
 //! message arrives and a HAVE is due, but the disk is full: the HAVE does not name the message.
 
 use commons::keys::PublicKey;

@@ -7,7 +7,7 @@ use crate::history::request::{Draft, Request, UnsignedMessage};
 
 /// The action for one staged request after a rollback.
 pub(crate) enum RollbackAction {
-    /// An own message: it is reported as not kept.
+    /// An own message: it is reported as not stored.
     Append(Uuid),
     /// Messages of another peer: no ack is sent, so the peer sends them again.
     Ingest(Username, Vec<Uuid>),

@@ -20,7 +20,7 @@ use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::message::SignedMessage;
 use crate::history::rows::{batch_at, named_conversation, read_audience};
 use crate::history::seq_ranges::SeqRanges;
-use crate::history::tables::{Name, Stream, Tables};
+use crate::history::tables::{Name, Stream, Tables, Withheld};
 use crate::limits::HAND_OVER_BATCHES;
 
 impl Tables {
@@ -69,10 +69,13 @@ impl Tables {
         since: u64,
     ) -> Result<Vec<StreamSpans>> {
         let mut claimed = self.spans(of)?;
+        let mut room = SPANS_MAX;
         for stream in &mut claimed {
             let is_own = stream.username == to.as_str();
             let device = self.stream_of(of, stream)?.map(|stream| stream.device);
             if is_own && on.is_none_or(|asking| device == Some(asking)) {
+                stream.spans.truncate(room);
+                room -= stream.spans.len();
                 continue;
             }
             let first = self.first_from(of, stream, if is_own { 0 } else { since }, is_own)?;
@@ -84,8 +87,9 @@ impl Tables {
             let withheld = self.withheld(of, stream, to)?;
             if withheld.iter().next().is_some() {
                 stream.spans = SeqRanges::read(&stream.spans).unwrap_or_default().minus(&withheld).list();
-                stream.spans.truncate(SPANS_MAX);
             }
+            stream.spans.truncate(room);
+            room -= stream.spans.len();
         }
         claimed.retain(|stream| !stream.spans.is_empty());
         Ok(claimed)
@@ -94,7 +98,7 @@ impl Tables {
     /// Returns the own messages of a stream that were given up for a user, because this user left the room and came back.
     /// They are not handed over any more, so a HAVE must not offer them.
     fn withheld(&mut self, of: &ConversationId, stream: &StreamSpans, to: &Username) -> Result<SeqRanges> {
-        let mut withheld = SeqRanges::default();
+        let withheld = SeqRanges::default();
         let is_own = stream.username == self.me.as_str();
         let Some(room) = self.known_conversation(of)?.filter(|_| is_own && of.room().is_some()) else {
             return Ok(withheld);
@@ -112,18 +116,24 @@ impl Tables {
         drop(query);
         // Without an earlier stay there is nothing to look for.
         let (Some(since), 2..) = stay else { return Ok(withheld) };
+        let mut known = self.withheld.borrow_mut();
+        let known = known.entry((key, to.clone())).or_default();
+        if known.since != since {
+            *known = Withheld { since, ..Withheld::default() };
+        }
+        // Each HAVE to each peer asks for this, so no message is read twice.
         let mut query = self.db.prepare_cached(
-            "SELECT seq, audience FROM messages WHERE stream = ?1 AND revision < ?2 AND audience IS NOT NULL",
+            "SELECT seq, audience, revision FROM messages WHERE stream = ?1 AND seq > ?2 AND audience IS NOT NULL",
         )?;
-        let mut rows = query.query(params![key, since])?;
+        let mut rows = query.query(params![key, known.read_to])?;
         while let Some(row) = rows.next()? {
-            let audience: String = row.get(1)?;
-            if !read_audience(Some(&audience)).contains(to) {
-                let seq = row.get::<_, i64>(0)?.cast_unsigned();
-                withheld.insert(seq, seq);
+            let (seq, audience, revision): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            known.read_to = known.read_to.max(seq);
+            if revision < since && !read_audience(Some(&audience)).contains(to) {
+                known.seqs.insert(seq.cast_unsigned(), seq.cast_unsigned());
             }
         }
-        Ok(withheld)
+        Ok(known.seqs.clone())
     }
 
     /// Returns the first message of a stream that was written at revision `since` or later. For the asker's own
@@ -377,12 +387,39 @@ mod tests {
         ana.apply(snapshot(5, &[(ANA, 5), (BOB, 2), (CARLA, 3)]));
         ana.commit();
         assert_eq!(offered(&mut ana), [(1, 1)]);
+        // The next HAVE does not read the messages again.
+        let written_behind = "UPDATE messages SET audience = replace(audience, 'bob', 'eve')";
+        ana.tables.db.execute(written_behind, []).unwrap();
+        assert_eq!(offered(&mut ana), [(1, 1)]);
+        ana.tables.withheld.get_mut().clear();
+        assert_eq!(offered(&mut ana), [], "the control: they are read once more");
+        ana.tables.db.execute("UPDATE messages SET audience = replace(audience, 'eve', 'bob')", []).unwrap();
+        ana.tables.withheld.get_mut().clear();
         let (wanted, to) = (spans(&mut ana, &room()), user(BOB));
         assert_eq!(
             ana.tables.hand_over(&room(), &to, &wanted, 2).unwrap().len(),
             1,
             "no more than is offered"
         );
+    }
+
+    #[test]
+    fn have_with_many_withheld_messages_fits_a_frame() {
+        let (mut ana, mut carla) = (history(ANA), history(CARLA));
+        let theirs = say(&mut carla, &room(), &["hello"], &[ANA, BOB]);
+        ingest(&mut ana, CARLA, &room(), &theirs);
+        // Every second message is not for Bob.
+        for n in 0..2 * SPANS_MAX + 2 {
+            let audience: &[&str] = if n % 2 == 0 { &[BOB, CARLA] } else { &[CARLA] };
+            ana.apply(Request::Append(draft(&room(), &n.to_string(), audience)));
+        }
+        ana.commit();
+        ana.apply(snapshot(4, &[(BOB, 2), (CARLA, 3)]));
+        ana.apply(snapshot(5, &[(ANA, 5), (BOB, 2), (CARLA, 3)]));
+        ana.commit();
+        let (streams, _) = ana.tables.holdings_for(&room(), &user(BOB), None, 2).unwrap();
+        let named: usize = streams.iter().map(|stream| stream.spans.len()).sum();
+        assert_eq!(named, SPANS_MAX, "a receiver drops a frame with more");
     }
 
     #[test]

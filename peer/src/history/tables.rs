@@ -2,6 +2,7 @@
 //!
 //! The database is authoritative. When a transaction fails, the cache is discarded and read again.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
@@ -39,6 +40,8 @@ pub struct Tables {
     pub(crate) streams: HashMap<StreamName, Stream>,
     /// The highest Lamport times that others claim, by conversation. They are not stored.
     pub(crate) claimed_times: HashMap<ConversationId, u64>,
+    /// The own messages that were given up, by stream and member. They are not stored.
+    pub(crate) withheld: RefCell<HashMap<(i64, Username), Withheld>>,
     /// The streams of this device's incarnation, by conversation.
     pub(crate) own: BTreeMap<i64, OwnStream>,
     /// The rooms of the user, as this run knows them.
@@ -83,6 +86,16 @@ pub(crate) struct Conversation {
     pub(crate) written_clock: u64,
     /// Whether the conversation holds messages with Lamport times beyond the clock.
     pub(crate) has_far_messages: bool,
+}
+
+/// The own messages of a stream that were given up for a member who left and came back.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Withheld {
+    /// The revision at which the latest stay of this user began: later messages are not withheld.
+    pub(crate) since: i64,
+    /// The last message that was read. A HAVE reads only the later ones.
+    pub(crate) read_to: i64,
+    pub(crate) seqs: SeqRanges,
 }
 
 /// A stream: the messages of one incarnation of an author in one conversation.
@@ -139,6 +152,7 @@ impl Tables {
         self.conversations.clear();
         self.streams.clear();
         self.own.clear();
+        self.withheld.get_mut().clear();
         // The database may lack the snapshots of this run, so they are kept and written again.
         self.rooms.values_mut().for_each(Unwritten::write_again);
         self.reports.clear();

@@ -2,7 +2,8 @@
 //!
 //! It owns the engine and the event bus. It never waits for the history, the links or the tracker while it carries out
 //! effects: what the history's queue has no room for waits here, and meanwhile no new command and no frame of a link is
-//! taken.
+//! taken. It waits for the disk only to write the pinned keys and the blocked users: these files are small and change
+//! seldom, and no later input may be handled before a decision of the user is on the disk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -348,7 +349,7 @@ impl Driver {
             }
             Effect::Acknowledge(to, id) => links.ack(&to, id),
             Effect::SayLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
-            Effect::WantLinks(targets) => drop(links.set_targets(&targets)),
+            Effect::WantLinks(targets) => links.set_targets(&targets),
             Effect::DialNow(user) => links.dial_now(&user),
             Effect::EndOtherLinks(user, keys) => links.end_links_by_others(&user, &keys),
             Effect::LookUp(user) => {

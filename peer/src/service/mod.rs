@@ -21,6 +21,7 @@ pub mod service_slot;
 mod sign_in;
 pub mod start_error;
 mod status;
+mod stopping;
 mod subscribing;
 #[cfg(test)]
 mod testing;
@@ -42,9 +43,7 @@ use commons::net::tls::Purpose;
 use commons::tracker_address::TrackerAddress;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::api::Event;
 use crate::api::error::CommandError;
@@ -61,7 +60,6 @@ use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::profile::{self, Profile};
 use crate::identity::recognised_password::RecognisedPassword;
 use crate::identity::seal::SealCost;
-use crate::limits::QUIT_MAX;
 use crate::peer_communication;
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::links::LinkConfig;
@@ -412,34 +410,5 @@ impl PeerService {
             .lock()
             .await
             .spawn(async move { stop.run_until_cancelled(task).await.unwrap_or_default() });
-    }
-
-    /// Stops all tasks, and waits for the disk at most [`QUIT_MAX`]. Subscribers read the remaining events, then receive
-    /// `None`.
-    pub async fn stop(&self) {
-        self.stop_by(Instant::now() + QUIT_MAX).await;
-    }
-
-    /// Stops all tasks, and waits until this time at most for their end and for the history to close.
-    pub(crate) async fn stop_by(&self, until: Instant) {
-        self.stop.cancel();
-        let session = self.session.get();
-        if let Some(session) = session {
-            session.links.stop().await;
-        }
-        self.tracker.abort();
-        let end = async {
-            let mut tasks = self.tasks.lock().await;
-            while tasks.join_next().await.is_some() {}
-            if let Some(session) = session {
-                session.history.close().await;
-                session.profile.release();
-            }
-        };
-        if timeout_at(until, end).await.is_err() {
-            // Every message that was reported as sent is on the disk. The folder stays locked, because the history may
-            // still be open.
-            warn!("the history was not closed, because the disk does not respond");
-        }
     }
 }

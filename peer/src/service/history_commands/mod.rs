@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::api::Event;
@@ -259,9 +260,9 @@ impl PeerService {
         if meant.next().is_some() {
             return Err(usage(format!("several message ids end in {id}: type more digits")));
         }
-        let withdrawn = history.transaction(move |tables| tables.withdraw(&found)).await?;
         let (found, row, room) = (message.id, message.row, message.conversation.room());
         self.engine.command(EngineCommand::CheckUnsent { row, room, to }).await?;
+        let withdrawn = history.transaction(move |tables| tables.withdraw(&found)).await?;
         withdrawn.map_err(|why| match why {
             NotWithdrawn::Unknown => usage("you have no message with this id".to_owned()),
             NotWithdrawn::SomebodyHasIt(users) => {
@@ -330,6 +331,8 @@ fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
+/// Writes the messages of a conversation to a file. A slow disk must not hold up the runtime, so the writes block a
+/// thread of their own.
 async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io::Result<usize> {
     let (mut after, mut written) = (i64::MIN, 0);
     loop {
@@ -342,13 +345,14 @@ async fn write_lines(history: &History, of: ConversationId, mut out: File) -> io
             serde_json::to_writer(&mut piece, &line)?;
             piece.push(b'\n');
         }
-        out.write_all(&piece)?;
+        out =
+            spawn_blocking(move || out.write_all(&piece).map(|()| out)).await.map_err(io::Error::other)??;
         match next {
             Some(next) => after = next,
             None => break,
         }
     }
-    out.sync_all()?;
+    spawn_blocking(move || out.sync_all()).await.map_err(io::Error::other)??;
     Ok(written)
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
 use crate::api::past::PastConversation;
+use crate::api::schema::is_end_of_id;
 use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::limits::MESSAGE_ID_DIGITS;
 
@@ -62,10 +63,8 @@ pub(crate) fn resolve(
         return Ok(named.clone());
     }
     let Some((name, digits)) = name.as_str().rsplit_once('#') else { return Err(NameError::Unknown) };
-    let is_id =
-        digits.len() >= MESSAGE_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let fits = |it: &&StoredConversation| {
-        is_id
+        is_end_of_id(digits)
             && matches!(&it.of, PastConversation::Room(room) if room.as_str() == name)
             && it.id.room().is_some_and(|id| ends(id, &digits.to_lowercase()))
     };
