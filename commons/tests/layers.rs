@@ -50,6 +50,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["client", "push", "active_connections"],
             &["legacy_texts"],
             &["handlers"],
+            &["code_throttle"],
             &["legacy_views", "login_throttle", "passwords", "send_queue"],
             &["repositories", "password_queue", "policy"],
             &["config", "login", "rate_limit", "metrics"],

@@ -124,7 +124,7 @@ fn is_permitted(stream: &UnixStream) -> bool {
 /// Answers a request. Returns the backup to send next, if the request asks for one.
 async fn answer(
     stream: UnixStream,
-    reloader: &Reloader,
+    reloader: &Arc<Reloader>,
     operator: &Operator,
     backups: &BackupSource,
 ) -> io::Result<Option<(UnixStream, Backup)>> {
@@ -132,7 +132,7 @@ async fn answer(
     let mut line = String::new();
     (&mut stream).take(CONTROL_LINE_MAX).read_line(&mut line).await?;
     let (answered, backup) = match serde_json::from_str(&line) {
-        Ok(ControlRequest::Reload) => (reloader.reload().map(finished), None),
+        Ok(ControlRequest::Reload) => (reloader.clone().reload_apart().await.map(finished), None),
         Ok(ControlRequest::Backup) => match backups.take().await {
             Ok(backup) => (Ok(OperatorReply::default()), Some(backup)),
             Err(error) => (Err(vec![error.to_string()]), None),

@@ -30,6 +30,7 @@ mod active_connections;
 mod admission;
 pub mod backup;
 mod client;
+mod code_throttle;
 pub mod config;
 pub mod folder_check;
 mod handlers;

@@ -130,7 +130,7 @@ pub(crate) const REGISTRATION_CODES_BYTES: u64 = 64 * 1024;
 
 /// The longest message of the day in bytes: a few rows of a terminal. With a full set of rooms, a LOGIN reply still fits in
 /// one frame.
-pub(crate) const MOTD_MAX: usize = 1024;
+pub(crate) const MOTD_MAX: usize = 960;
 
 /// The maximum number of entries on a page of a list.
 pub(crate) const PAGE_ENTRIES: usize = 1_000;

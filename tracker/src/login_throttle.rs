@@ -34,7 +34,7 @@ struct Source {
 
 /// The wrong passwords of a source. Passwords that are being checked count as wrong.
 #[derive(Debug, Default)]
-struct Failures {
+pub(crate) struct Failures {
     count: u32,
     last: Option<Instant>,
 }
@@ -68,7 +68,7 @@ impl LoginThrottle {
             bucket.may_take(GUESS_PACE, rest, now)?;
         }
         self.by_account.turn_of(account).take(GUESS_PACE, now)?;
-        *self.by_source.turn_of(&source) = Failures { count: wrong + 1, last: Some(now) };
+        *self.by_source.turn_of(&source) = Failures::new(wrong + 1, now);
         Ok(Attempt { source })
     }
 
@@ -94,9 +94,14 @@ impl LoginThrottle {
 }
 
 impl Failures {
+    /// This many failures, the last one now.
+    pub(crate) fn new(count: u32, now: Instant) -> Self {
+        Self { count, last: Some(now) }
+    }
+
     /// The number of failures that still count, if the next password may be checked now. On an error, returns the time
     /// to wait.
-    fn counting(&self, now: Instant) -> Result<u32, Duration> {
+    pub(crate) fn counting(&self, now: Instant) -> Result<u32, Duration> {
         let Some(since) = self.last.map(|last| now.saturating_duration_since(last)) else { return Ok(0) };
         match delay(self.count).saturating_sub(since) {
             Duration::ZERO => Ok(if since < GUESS_MEMORY { self.count } else { 0 }),

@@ -110,7 +110,8 @@ async fn run(
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     let data = config.data.clone();
     let server = bind(config).await?;
-    let reloader = Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control()));
+    let reloader =
+        Arc::new(Reloader::new(arguments, effective, server.settings(), logs.control(), server.operator()));
     #[cfg(unix)]
     let mut tasks = listen_to_operator(hangup, &data, &reloader, server.operator(), server.backups());
     let address = server.local_addr();
@@ -161,7 +162,7 @@ fn listen_to_operator(
     tasks.spawn(async move {
         while hangup.recv().await.is_some() {
             // The errors are in the log.
-            let _ = by_signal.reload();
+            let _ = by_signal.clone().reload_apart().await;
         }
     });
     match control::ControlSocket::bind(data) {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::handlers::admin::{Actor, key_advice};
 use crate::handlers::outcome::{ReplyBody, RequestError};
 use crate::log_class::SECURITY;
+use crate::policy::Policy;
 use crate::service::TrackerService;
 
 /// A command of the operator.
@@ -63,6 +64,13 @@ impl Operator {
     /// Carries out a command. An error is a text for the operator.
     pub async fn perform(&self, command: OperatorCommand) -> Result<OperatorReply, String> {
         self.try_perform(command).await.map_err(|refused| refused.msg)
+    }
+
+    /// Replaces the policy of the tracker. The first-user rule stays as it is.
+    pub fn set_policy(&self, policy: Policy) {
+        let users = &self.service.users;
+        let first_user_is_admin = users.policy().first_user_is_admin;
+        users.set_policy(Policy { first_user_is_admin, ..policy });
     }
 
     async fn try_perform(&self, command: OperatorCommand) -> Result<OperatorReply, RequestError> {

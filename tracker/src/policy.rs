@@ -1,8 +1,10 @@
 //! The policy of the operator: which people may register, and the message of the day.
 //! A reload of the settings replaces it.
 
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::Path;
-use std::{fmt, fs, io};
 
 use commons::protocol::with_tracker::Secret;
 use sha2::{Digest, Sha256};
@@ -54,6 +56,12 @@ pub enum PolicyError {
     /// The file cannot be read.
     #[error("the registration codes in {0} cannot be read: {1}")]
     Io(String, io::Error),
+    /// The path names no regular file.
+    #[error("{0} is not a file: write the registration codes into a file, one a line")]
+    NotAFile(String),
+    /// Another user of the computer owns the file.
+    #[error("{0} belongs to another user. Give it to the user of the tracker with chown")]
+    Foreign(String),
     /// Other users of the computer can read the file.
     #[error("{0} can be read by others on this computer. Run: chmod 600 '{0}'")]
     Exposed(String),
@@ -66,13 +74,8 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// Checks that a policy can be read from the settings and from the file of codes.
-    pub fn check(config: &Config) -> Result<(), PolicyError> {
-        Self::read(config).map(drop)
-    }
-
-    /// Reads the policy from the settings and from the file of codes.
-    pub(crate) fn read(config: &Config) -> Result<Self, PolicyError> {
+    /// Reads the policy from the settings and from the file of codes. It may block for as long as the disk does.
+    pub fn read(config: &Config) -> Result<Self, PolicyError> {
         let registration = match config.registration {
             RegistrationMode::Open => Registration::Open,
             RegistrationMode::Closed => Registration::Closed,
@@ -90,15 +93,28 @@ impl Codes {
     fn read(path: &Path) -> Result<Self, PolicyError> {
         let shown = path.display().to_string();
         let failed = |error| PolicyError::Io(shown.clone(), error);
-        let metadata = fs::metadata(path).map_err(failed)?;
-        #[cfg(unix)]
-        if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-            return Err(PolicyError::Exposed(shown));
+        let file = open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(PolicyError::NotAFile(shown));
         }
-        if metadata.len() > REGISTRATION_CODES_BYTES {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            if metadata.mode() & 0o077 != 0 {
+                return Err(PolicyError::Exposed(shown));
+            }
+            if ![rustix::process::geteuid().as_raw(), 0].contains(&metadata.uid()) {
+                return Err(PolicyError::Foreign(shown));
+            }
+        }
+        let mut text = String::new();
+        let read = file.take(REGISTRATION_CODES_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        if read as u64 > REGISTRATION_CODES_BYTES {
             return Err(PolicyError::TooLarge(shown));
         }
-        let text = fs::read_to_string(path).map_err(failed)?;
+        // Some editors write a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let codes: Vec<_> = text.lines().map(str::trim).filter(|code| !code.is_empty()).map(digest).collect();
         match codes.len() {
             0 => Err(PolicyError::Empty(shown)),
@@ -115,13 +131,57 @@ impl Codes {
     }
 }
 
+/// Opens a file. It does not wait, as the open of a FIFO without a writer otherwise would.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, no_wait);
+    }
+    options.open(path)
+}
+
 fn digest(code: &str) -> [u8; 32] {
     Sha256::digest(code.as_bytes()).into()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn codes_come_from_a_regular_file_of_the_own_user() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, path) = (folder.path().join("pipe"), folder.path().join("codes"));
+        let read = |path: &Path| {
+            let registration_code_file = Some(path.to_owned());
+            Policy::read(&Config {
+                registration: RegistrationMode::Code,
+                registration_code_file,
+                ..Config::default()
+            })
+        };
+        // Without a writer, a read of the pipe would wait for ever.
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert!(matches!(read(&pipe), Err(PolicyError::NotAFile(_))));
+        assert!(matches!(read(folder.path()), Err(PolicyError::NotAFile(_))));
+        fs::write(&path, "\u{feff}first\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let Registration::Code(codes) = read(&path).unwrap().registration else { panic!("by code") };
+        assert!(codes.contain(&Secret("first".to_owned())), "without the byte order mark");
+        // Only root can give a file away.
+        if chown(&path, Some(12_345), None).is_ok() {
+            assert!(matches!(read(&path), Err(PolicyError::Foreign(_))));
+        }
+    }
 
     #[cfg(unix)]
     #[test]
@@ -143,7 +203,7 @@ mod tests {
         assert!(matches!(write("\n\n", 0o600), Err(PolicyError::Empty(_))));
         assert!(matches!(write(&"code\n".repeat(1001), 0o600), Err(PolicyError::TooLarge(_))));
         let policy = write("first\r\n\n second \n", 0o600).unwrap();
-        assert!(!format!("{policy:?}").contains("first"));
+        assert!(!format!("{policy:?}").contains("second"), "no code in a log");
         let Registration::Code(codes) = policy.registration else { panic!("by code") };
         let contains = |code: &str| codes.contain(&Secret(code.to_owned()));
         assert!(contains("first") && contains("second") && contains(" second"));

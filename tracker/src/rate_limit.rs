@@ -158,6 +158,12 @@ impl Subnet {
         let IpAddr::V6(ip) = ip.to_canonical() else { return Self(ip.to_canonical()) };
         Self(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into())
     }
+
+    /// The IPv6 /48 around this network. An IPv4 address is a site of its own.
+    pub(crate) fn site(self) -> Self {
+        let IpAddr::V6(ip) = self.0 else { return self };
+        Self(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80).into())
+    }
 }
 
 impl LimitScope {

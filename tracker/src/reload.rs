@@ -2,13 +2,15 @@
 //! It takes over what can change, and says what needs a restart. If the file has an error, nothing changes.
 
 use std::ffi::OsString;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use commons::settings::effective::Effective;
 use commons::settings::load::LoadError;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracker::config::{Config, RELOADABLE};
 use tracker::logs::start::LogControl;
+use tracker::operator::Operator;
 use tracker::policy::Policy;
 
 use crate::args::{Loaded, load};
@@ -19,6 +21,7 @@ pub(crate) struct Reloader {
     in_force: Mutex<Vec<Effective>>,
     settings: watch::Sender<Config>,
     logs: LogControl,
+    operator: Operator,
 }
 
 impl Reloader {
@@ -28,12 +31,22 @@ impl Reloader {
         in_force: Vec<Effective>,
         settings: watch::Sender<Config>,
         logs: LogControl,
+        operator: Operator,
     ) -> Self {
-        Self { arguments, in_force: Mutex::new(in_force), settings, logs }
+        Self { arguments, in_force: Mutex::new(in_force), settings, logs, operator }
+    }
+
+    /// Reloads in a thread of its own. If the disk hangs, neither the other tasks nor the end of the tracker wait.
+    pub(crate) async fn reload_apart(self: Arc<Self>) -> Result<Vec<String>, Vec<String>> {
+        let (done, reloaded) = oneshot::channel();
+        let reload = move || drop(done.send(self.reload()));
+        let started = thread::Builder::new().name("reload".to_owned()).spawn(reload);
+        let failed = |_| Err(vec![format!("the reload failed, started: {}. Try again", started.is_ok())]);
+        reloaded.await.unwrap_or_else(failed)
     }
 
     /// Reads the settings again and takes them over. Returns one line for each setting that differs, or the errors.
-    pub(crate) fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+    fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         let reloaded = self.try_reload();
         match &reloaded {
             Ok(lines) => lines.iter().for_each(|line| tracing::info!("settings: {line}")),
@@ -54,8 +67,9 @@ impl Reloader {
         if args.settings_file.is_none() {
             return Ok(vec!["there is no settings file to read again".to_owned()]);
         }
-        Policy::check(&args.config).map_err(|error| vec![error.to_string()])?;
+        let policy = Policy::read(&args.config).map_err(|error| vec![error.to_string()])?;
         self.logs.set(&args.config.logs).map_err(|error| vec![error.to_string()])?;
+        self.operator.set_policy(policy);
         self.settings.send_replace(args.config);
         let mut lines = Vec::new();
         for (old, new) in in_force.iter_mut().zip(effective).filter(|(old, new)| old.value != new.value) {

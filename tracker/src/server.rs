@@ -196,7 +196,8 @@ impl TrackerServer {
         Operator::new(self.service.clone())
     }
 
-    /// The settings of this tracker. A running tracker takes over changes of those in [`RELOADABLE`].
+    /// The settings of this tracker. A running tracker takes over changes of those in [`RELOADABLE`], but those of the
+    /// policy by [`Operator::set_policy`]: their file may hang.
     ///
     /// [`RELOADABLE`]: crate::config::RELOADABLE
     #[must_use]
@@ -255,11 +256,6 @@ impl TrackerServer {
     fn take_over(&mut self, config: &Config) {
         self.admission.set_limits(config.connections);
         self.accept_config.plaintext = config.plaintext;
-        let first_user_is_admin = self.service.users.policy().first_user_is_admin;
-        match Policy::read(config) {
-            Ok(policy) => self.service.users.set_policy(Policy { first_user_is_admin, ..policy }),
-            Err(error) => tracing::error!(%error, "the settings for registration stay as they are"),
-        }
     }
 
     /// Starts a session task for a connection, or tells the client that there is no room.

@@ -72,6 +72,24 @@ async fn registration_code_is_demanded_and_limited() {
 }
 
 #[tokio::test]
+async fn guesses_from_many_networks_shut_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = folder.path().join("codes");
+    write_codes(&codes, "spring\n");
+    let tracker = TestTracker::start_with(|config| {
+        config.registration = RegistrationMode::Code;
+        config.registration_code_file = Some(codes.clone());
+        config.limit_loopback = true;
+    })
+    .await;
+    for network in 0..80 {
+        let mut guesser = tracker.connect_from([20, network]).await;
+        assert_eq!(guesser.refused(register("bob", Some("winter"))).await, "WRONG_CODE", "{network}");
+    }
+    tracker.connect_from([21, 1]).await.ok(register("carla", Some("spring"))).await;
+}
+
+#[tokio::test]
 async fn message_of_the_day_comes_with_the_sign_in() {
     let tracker = TestTracker::start_with(|config| config.motd = Some("be kind".to_owned())).await;
     let device = Device::new();

@@ -11,6 +11,7 @@ use commons::protocol::with_tracker::ErrorCode;
 use commons::user::PasswordDigest;
 use tokio::time::Instant;
 
+use crate::code_throttle::CodeThrottle;
 use crate::handlers::outcome::RequestError;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
@@ -26,8 +27,7 @@ pub(crate) struct Authenticator {
     passwords: Passwords,
     watched: LimitScope,
     login_throttle: Mutex<LoginThrottle>,
-    /// The wrong registration codes. All of them count for one name, which no user has.
-    code_throttle: Mutex<LoginThrottle>,
+    code_throttle: Mutex<CodeThrottle>,
     registrations: Mutex<Recent<Subnet, SlidingWindow>>,
     /// Pairs of an account and a network from which its user signed in. Their passwords are checked before those of
     /// others.
@@ -43,7 +43,7 @@ impl Authenticator {
             passwords,
             watched,
             login_throttle: Mutex::new(login_throttle),
-            code_throttle: Mutex::new(LoginThrottle::new()),
+            code_throttle: Mutex::new(CodeThrottle::new()),
             registrations: Mutex::new(registrations),
             regulars: Mutex::new(Recent::new(GUESSERS_MAX)),
         }
@@ -131,20 +131,19 @@ impl Authenticator {
     /// Checks a registration code, if a code from this address may be checked now. Wrong codes delay the next one as
     /// wrong passwords do.
     pub(crate) fn check_code(&self, from: IpAddr, is_right: impl Fn() -> bool) -> Result<(), RequestError> {
-        let mut attempt = None;
-        if let (Some(network), Ok(name)) = (self.watched.network(from), Username::parse("registration")) {
-            let begun = lock(&self.code_throttle).begin(&name, network, Instant::now());
-            attempt = Some(begun.map_err(|wait| {
+        let checked = match self.watched.network(from) {
+            Some(network) => lock(&self.code_throttle).check(network, Instant::now(), is_right),
+            None => Ok(is_right()),
+        };
+        match checked {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RequestError::new(ErrorCode::WrongCode, "this registration code is wrong")),
+            Err(wait) => {
                 let msg =
                     format!("too many wrong codes: this one was not looked at, wait {}", in_seconds(wait));
-                RequestError::new(ErrorCode::TooManyAttempts, msg).retry_after(wait)
-            })?);
+                Err(RequestError::new(ErrorCode::TooManyAttempts, msg).retry_after(wait))
+            }
         }
-        if !is_right() {
-            return Err(RequestError::new(ErrorCode::WrongCode, "this registration code is wrong"));
-        }
-        attempt.iter().for_each(|attempt| lock(&self.code_throttle).right(attempt));
-        Ok(())
     }
 
     /// Counts a registration from this address, if one is permitted now. Returns the network to which it was counted.
