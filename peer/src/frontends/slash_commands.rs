@@ -13,7 +13,7 @@ use crate::api::administration::AdminCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::schema::is_end_of_id;
-use crate::frontends::terminal::admin_input::{self, ARGUMENTS};
+use crate::frontends::terminal::admin_input;
 use crate::limits::HISTORY_PAGE;
 
 /// The meaning of a line of input.
@@ -194,14 +194,25 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Account(AccountCommand::Revoke { key: some(rest)?.to_owned() }))
     }),
     spec("/password", &[], "", "change your password", ArgKind::Nothing, |_| Ok(ParsedInput::NewPassword)),
-    spec("/delete-account", &[], "[+rooms]", "delete your account for ever", ArgKind::Nothing, |rest| {
-        let (name, rooms) = deletion(rest);
-        run(Command::Account(AccountCommand::Delete { name: optional(name, user)?, password: None, rooms }))
-    }),
+    spec(
+        "/delete-account",
+        &[],
+        "",
+        "delete your account; +rooms: its rooms too",
+        ArgKind::Nothing,
+        |rest| {
+            let (name, rooms) = deletion(rest);
+            run(Command::Account(AccountCommand::Delete {
+                name: optional(name, user)?,
+                password: None,
+                rooms,
+            }))
+        },
+    ),
     spec("/sessions", &[], "", "for admins: the sessions of the tracker", ArgKind::Nothing, |_| {
         run(Command::Admin(AdminCommand::Sessions))
     }),
-    spec("/admin", &[], ARGUMENTS, "for admins: act on users, rooms and bans", ArgKind::Nothing, |rest| {
+    spec("/admin", &[], "ACTION", "for admins: act on users, rooms and bans", ArgKind::Nothing, |rest| {
         admin_input::parse(rest).map_err(ArgError::Admin).and_then(|command| run(Command::Admin(command)))
     }),
     spec("/help", &[], "[COMMAND]", "this list", ArgKind::Command, |rest| {

@@ -8,9 +8,6 @@ use commons::protocol::administration::{BanTarget, NewBan};
 
 use crate::api::administration::AdminCommand;
 
-/// The arguments of `/admin`.
-pub(crate) const ARGUMENTS: &str = "kick|ban|unban|bans|announce|delete-room|remove …";
-
 /// The usage, one form for each task.
 const USAGE: &str = "/admin kick NAME, ban NAME|ADDRESS [TIME], unban NAME|ADDRESS, bans, announce TEXT, delete-room ROOM, \
                      or remove NAME. TIME is like 2h or 7d";
