@@ -71,10 +71,8 @@ pub enum StartError {
 
 /// The public key by which peers recognise the tracker of this data folder.
 pub fn fingerprint(data: &Path) -> Result<PublicKey, StartError> {
-    let path = tracker_key::path(data);
     let found = tracker_key::read(DataFiles::InFolder(data))?;
-    let missing = || OpenError::at(&path)(io::ErrorKind::NotFound.into());
-    Ok(found.ok_or_else(missing)?.seed.public_key())
+    Ok(found.ok_or_else(|| OpenError::NoTracker(data.to_owned()))?.seed.public_key())
 }
 
 /// Returns what to do if an address cannot be bound that came with this flag.

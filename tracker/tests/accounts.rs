@@ -387,10 +387,10 @@ async fn root_leaves_the_files_to_the_owner_of_the_folder() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().uid(), service, "{}", entry.path().display());
     }
-    // A planted link is not followed: the file behind it stays as it was.
+    // A planted link is replaced and not followed: the file behind it stays as it was.
     let target = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(target.path(), "untouched").unwrap();
     std::os::unix::fs::symlink(target.path(), folder.path().join("users_db.json.new")).unwrap();
-    assert_eq!(reset(folder.path(), "ana").status.code(), Some(1));
+    assert_eq!(reset(folder.path(), "ana").status.code(), Some(0));
     assert_eq!(std::fs::read_to_string(target.path()).unwrap(), "untouched");
 }

@@ -13,6 +13,7 @@ use std::process::Command;
 
 use common::program::{Program, Writers, assert_kept};
 use common::{Client, TestTracker, room, sign_in};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{Sender, channel};
@@ -20,7 +21,9 @@ use tokio::task::spawn_blocking;
 
 /// Runs a task of the program. Returns whether it succeeded, and all that it wrote.
 fn run(task: &str, file: &Path, data: &Path) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tracker"))
+    // A task that waits for ever fails its test.
+    let output = Command::new("timeout")
+        .args(["120", env!("CARGO_BIN_EXE_tracker")])
         .arg(task)
         .arg(file)
         .arg("--data")
@@ -250,6 +253,41 @@ async fn restore_that_fails_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn restore_refuses_a_folder_that_others_can_change() {
+    let tracker = Stopped::new().await;
+    fs::create_dir(tracker.restored()).unwrap();
+    for mode in [0o777, 0o770, 0o702] {
+        fs::set_permissions(tracker.restored(), Permissions::from_mode(mode)).unwrap();
+        let text = refused("restore", &tracker.backup(), &tracker.restored());
+        assert!(text.contains("can be changed by others"), "{text}");
+        assert!(names(&tracker.restored()).is_empty());
+    }
+    // Control: others may see the folder.
+    fs::set_permissions(tracker.restored(), Permissions::from_mode(0o755)).unwrap();
+    done("restore", &tracker.backup(), &tracker.restored()).await;
+}
+
+#[tokio::test]
+async fn pipe_in_place_of_a_file_is_refused_at_once() {
+    let tracker = Stopped::new().await;
+    let new = tracker.folder.path().join("new.tar");
+    for name in ["users_db.json", "users_db.journal", "manifest.json", "tracker.key", "lock"] {
+        let (path, away) = (tracker.data().join(name), tracker.folder.path().join("away"));
+        fs::rename(&path, &away).unwrap();
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // A check of sound files does not look at the lock.
+        for task in ["backup", "check"].into_iter().take(if name == "lock" { 1 } else { 2 }) {
+            let file = if task == "backup" { &new } else { &tracker.data() };
+            let text = refused(task, file, &tracker.data());
+            assert!(text.contains(name) && text.contains("not a regular file"), "{task}: {text}");
+        }
+        fs::rename(&away, &path).unwrap();
+    }
+    // Control: the files themselves are accepted.
+    done("backup", &new, &tracker.data()).await;
+}
+
+#[tokio::test]
 async fn cut_or_changed_backup_is_refused() {
     let tracker = Stopped::new().await;
     let good = fs::read(tracker.backup()).unwrap();
@@ -303,6 +341,27 @@ async fn hostile_archives_are_refused() {
     let text = refused("restore", &huge, &tracker.restored());
     assert!(text.contains("larger than any backup"), "{text}");
     assert!(!tracker.restored().exists() && !Path::new("/tmp/escaped").exists());
+}
+
+#[tokio::test]
+async fn sparse_backup_fills_no_memory() {
+    let tracker = Stopped::new().await;
+    for kind in [EntryType::Regular, EntryType::XHeader, EntryType::GNULongName] {
+        let sparse = tracker.folder.path().join("sparse.tar");
+        let claimed = (4 << 30) - 4096;
+        fs::write(&sparse, &archive(&[(kind, "users_db.json", claimed)])[..512]).unwrap();
+        fs::File::options().write(true).open(&sparse).unwrap().set_len(4 << 30).unwrap();
+        for task in ["restore", "check"] {
+            // An address space of 2 GB does not hold what the file claims.
+            let limited = Command::new("sh")
+                .args(["-c", "ulimit -v 2000000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tracker"), task])
+                .args([&sparse, Path::new("--data"), &tracker.restored()])
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&limited.stderr);
+            assert!(text.contains("is no complete backup"), "{task}: {text}");
+        }
+    }
 }
 
 #[tokio::test]

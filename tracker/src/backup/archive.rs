@@ -25,6 +25,9 @@ const BLOCK: u64 = 512;
 /// The number of bytes that are compared at once.
 const COMPARED_BYTES: usize = 64 * 1024;
 
+/// The number of bytes of an entry that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+
 /// The name and the content of a file in an archive.
 type Entry = (String, Vec<u8>);
 
@@ -104,7 +107,8 @@ fn read_entries(archive: impl Read) -> Result<(Vec<Entry>, u64), Damage> {
     // The sizes in the headers are claims. A reader that ends bounds the memory, whatever they say.
     let mut archive = Archive::new(archive.take(BACKUP_MAX));
     let (mut found, mut time) = (Vec::new(), 0);
-    for entry in archive.entries().map_err(unreadable)? {
+    // Raw entries: otherwise the library reads the long names of other formats into memory first.
+    for entry in archive.entries().map_err(unreadable)?.raw(true) {
         let mut entry = entry.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if entry.header().entry_type() != EntryType::Regular || !is_plain(&name) {
@@ -114,14 +118,34 @@ fn read_entries(archive: impl Read) -> Result<(Vec<Entry>, u64), Damage> {
             return Err(damage("it contains too many files"));
         }
         time = entry.header().mtime().map_err(unreadable)?;
-        let (size, mut bytes) = (entry.size(), Vec::new());
-        entry.read_to_end(&mut bytes).map_err(unreadable)?;
+        let size = entry.size();
+        let bytes = read_text(&mut entry)?;
         if bytes.len() as u64 != size {
             return Err(damage("its end is missing"));
         }
         found.push((name, bytes));
     }
     Ok((found, time))
+}
+
+/// Reads an entry, which is text. The first zero byte ends it: a sparse file of a few kilobytes reads as gigabytes of
+/// zeros, and would fill the memory.
+fn read_text(entry: &mut impl Read) -> Result<Vec<u8>, Damage> {
+    let (mut bytes, mut chunk) = (Vec::new(), vec![0; READ_BYTES]);
+    loop {
+        let read = match entry.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(unreadable)?,
+        };
+        let read = &chunk[..read];
+        if read.is_empty() {
+            return Ok(bytes);
+        }
+        if read.contains(&0) {
+            return Err(damage("it contains zeros, and a tracker writes none"));
+        }
+        bytes.extend_from_slice(read);
+    }
 }
 
 /// Whether a name is that of a file directly in the folder.

@@ -10,7 +10,7 @@ use crate::backup::archive::{self, Damage};
 use crate::backup::{Backup, BackupError};
 use crate::limits::BACKUP_MAX;
 use crate::repositories::data_files::{DataFiles, FilesByName};
-use crate::repositories::data_folder::{OpenError, sync_folder_of};
+use crate::repositories::data_folder::{OpenError, read_regular, sync_folder_of};
 use crate::repositories::found::Found;
 use crate::repositories::snapshot::Snapshot;
 use crate::repositories::trust::Trust;
@@ -95,7 +95,7 @@ impl CheckedBackup {
         if metadata.len() > BACKUP_MAX {
             return Err(damaged(Damage("it is larger than any backup".to_owned())));
         }
-        let files = archive::read(|| File::open(path).map(BufReader::new)).map_err(damaged)?;
+        let files = archive::read(|| read_regular(path).map(BufReader::new)).map_err(damaged)?;
         Self::of(name, &files).map_err(damaged)
     }
 

@@ -48,6 +48,9 @@ pub enum BackupError {
     /// The folder to restore to is not empty.
     #[error("{} is not empty, and was not changed. Restore into a new folder", .0.display())]
     NotEmpty(PathBuf),
+    /// Somebody else can change the folder to restore to.
+    #[error("{} can be changed by others on this computer, and was not changed. Restore into a new folder", .0.display())]
+    Shared(PathBuf),
     /// The operating system reported an error.
     #[error("{}: {source}", path.display())]
     Io {

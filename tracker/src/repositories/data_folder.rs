@@ -2,7 +2,7 @@
 //! The tracker creates it, locks it, and keeps other users of the computer out.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use commons::names::Username;
@@ -53,6 +53,9 @@ pub enum OpenError {
         /// The owner of the room.
         owner: Username,
     },
+    /// No tracker has used the folder.
+    #[error("{} holds no data of a tracker: name its data folder with --data", .0.display())]
+    NoTracker(PathBuf),
     /// The operating system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
@@ -84,15 +87,28 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// Creates the folder if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock_path = path.join("lock");
+        Self::create(path)?;
+        Self::lock(path, |lock| open_private(lock, &mut private_file()))
+    }
+
+    /// Locks an existing folder that has no lock file yet.
+    pub(crate) fn lock_new(path: &Path) -> Result<Self, OpenError> {
+        Self::lock(path, create_private)
+    }
+
+    /// Creates the folder if it does not exist.
+    pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
         let mut folder = fs::DirBuilder::new();
         folder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
         folder.create(path).map_err(OpenError::at(path))?;
-        sync_folder_of(path).map_err(OpenError::at(path))?;
-        let lock =
-            create_private(&lock_path, private_file().truncate(false)).map_err(OpenError::at(&lock_path))?;
+        sync_folder_of(path).map_err(OpenError::at(path))
+    }
+
+    fn lock(path: &Path, open: impl FnOnce(&Path) -> io::Result<File>) -> Result<Self, OpenError> {
+        let lock_path = path.join("lock");
+        let lock = open(&lock_path).map_err(OpenError::at(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
@@ -103,7 +119,7 @@ impl DataFolder {
     /// Whether a tracker uses the folder. Creates no file.
     pub(crate) fn is_in_use(path: &Path) -> Result<bool, OpenError> {
         let lock_path = path.join("lock");
-        let lock = match File::open(&lock_path) {
+        let lock = match read_regular(&lock_path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened.map_err(OpenError::at(&lock_path))?,
         };
@@ -122,7 +138,11 @@ fn folder_of(file: &Path) -> &Path {
 
 /// Reads a file. Returns `None` if it does not exist.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
-    match fs::read(path) {
+    let read = |mut file: File| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    match read_regular(path).and_then(read) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::at(path)(error)),
@@ -140,7 +160,7 @@ pub(crate) fn aside(path: &Path) -> PathBuf {
 /// new one.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = aside(path);
-    let mut file = create_private(&new, private_file().truncate(true))?;
+    let mut file = recreate_private(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -158,24 +178,58 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file of a data folder, and creates it if it does not exist. If root creates it, as at a password reset, the
-/// file gets the owner of its folder. Otherwise a service that runs as that owner could no longer read it. Root follows
-/// no link, because the owner of the folder may be under attack, and must not gain other files.
-pub(crate) fn create_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+/// Creates a file of a data folder that must not exist, also not as a link. If root creates it, as at a password reset,
+/// the file gets the owner of its folder. Otherwise a service that runs as that owner could no longer read it.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let file = private_file().create_new(true).open(path)?;
     #[cfg(unix)]
     if rustix::process::geteuid().is_root() {
-        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        match options.clone().create_new(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            created => {
-                let (file, folder) = (created?, fs::metadata(folder_of(path))?);
-                fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
-                return Ok(file);
-            }
-        }
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        let folder = fs::metadata(folder_of(path))?;
+        fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
     }
-    options.create(true).open(path)
+    Ok(file)
+}
+
+/// Creates a file of a data folder in place of an old one. The old one is removed, not truncated: it may be a link to a
+/// file that its owner could not change.
+pub(crate) fn recreate_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create_private(path),
+    }
+}
+
+/// Opens a file of a data folder without truncating it, and creates it if it does not exist. Root follows no link,
+/// because the owner of the folder may be under attack, and must not gain other files.
+pub(crate) fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    match create_private(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    #[cfg(unix)]
+    let follows_links = !rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    let follows_links = true;
+    open_regular(path, options, follows_links)
+}
+
+/// Opens an existing regular file to read it. Anything else is an error, because a pipe or a device would keep the
+/// program waiting.
+pub(crate) fn read_regular(path: &Path) -> io::Result<File> {
+    open_regular(path, File::options().read(true), true)
+}
+
+fn open_regular(path: &Path, options: &mut OpenOptions, follows_links: bool) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = if follows_links { OFlags::NONBLOCK } else { OFlags::NONBLOCK | OFlags::NOFOLLOW };
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is not a regular file")) }
 }
 
 /// Options to read and write a file that only its owner can access.
@@ -185,4 +239,25 @@ pub(crate) fn private_file() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn replacing_a_file_changes_no_linked_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, path) = (folder.path().join("other"), folder.path().join("manifest.json"));
+        let link: [fn(&Path, &Path) -> io::Result<()>; 2] =
+            [|to, at| fs::hard_link(to, at), |to, at| std::os::unix::fs::symlink(to, at)];
+        for link in link {
+            fs::write(&other, "of somebody else").unwrap();
+            link(&other, &aside(&path)).unwrap();
+            replace_file(&path, b"new").unwrap();
+            assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::limits::COMPACTION_BYTES;
 use crate::repositories::contents::{Contents, write_entries};
 use crate::repositories::data_files::DataFiles;
 use crate::repositories::data_folder::{
-    DataFolder, OpenError, aside, create_private, private_file, sync_folder_of,
+    DataFolder, OpenError, aside, open_private, private_file, recreate_private, sync_folder_of,
 };
 use crate::repositories::journal::{Header, write_line};
 use crate::repositories::manifest::{Entries, FileState, Manifest};
@@ -147,7 +147,7 @@ impl JsonFile {
         unfit: &BTreeMap<String, Box<RawValue>>,
     ) -> io::Result<()> {
         let new = aside(&self.path);
-        let file = create_private(&new, private_file().truncate(true))?;
+        let file = recreate_private(&new)?;
         let mut file = BufWriter::new(Digesting { file, digest: Sha256::new() });
         write_entries(&mut file, entries, unfit)?;
         let Digesting { file, digest } = file.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -175,7 +175,7 @@ impl JsonFile {
         let path = self.path.with_extension("journal");
         let new = aside(&path);
         let header = Header::new(self.name, generation).line()?;
-        let mut journal = create_private(&new, private_file().truncate(true))?;
+        let mut journal = recreate_private(&new)?;
         journal.write_all(&header)?;
         journal.sync_all()?;
         fs::rename(&new, &path)?;
@@ -352,7 +352,7 @@ impl<T: Record> Loaded<T> {
         let Self { name, path, mut contents, state, .. } = self;
         contents.entries.values_mut().for_each(T::begin_run);
         let journal_path = path.with_extension("journal");
-        let journal = create_private(&journal_path, private_file().truncate(false).append(true));
+        let journal = open_private(&journal_path, private_file().append(true));
         let journal = journal.map_err(OpenError::at(&journal_path))?;
         let length = journal.metadata().map_err(OpenError::at(&journal_path))?.len();
         let journal_state = JournalState::Sound;
