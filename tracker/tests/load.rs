@@ -81,7 +81,6 @@ async fn one_sweep_pings_all_plaintext_peers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the bare server that it compares with sometimes ends a connection early"]
 async fn all_users_are_back_after_a_reconnect_storm() {
     let figures = run(Scenario::Storm).await;
     assert_eq!(figures["sessions"], 120, "{figures}");

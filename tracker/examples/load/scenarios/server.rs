@@ -177,7 +177,11 @@ async fn serve_bare() {
         tokio::spawn(async move {
             let mut stream = tls.answer(stream).await;
             while let Ok(byte) = stream.read_u8().await {
-                if byte == b'\n' && stream.write_all(b"{\"status\":\"OK\"}\n").await.is_err() {
+                if byte != b'\n' {
+                    continue;
+                }
+                if stream.write_all(b"{\"status\":\"OK\"}\n").await.is_err() || stream.flush().await.is_err()
+                {
                     return;
                 }
             }

@@ -56,6 +56,8 @@ async fn storm<'a, R, F: Future<Output = R>>(
 async fn bare_session(server: SocketAddr, tls: &BareTls) -> tokio_rustls::TlsStream<TcpStream> {
     let mut stream = tls.greet(TcpStream::connect(server).await.unwrap()).await;
     stream.write_all(b"{\"cmd\":\"LOGIN\"}\n").await.unwrap();
+    // A task that opens many sessions may be out of its budget, and the line then waits in the TLS session.
+    stream.flush().await.unwrap();
     let mut answer = String::new();
     BufReader::with_capacity(64, &mut stream).read_line(&mut answer).await.unwrap();
     stream
