@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
-use std::fmt::Write as _;
+mod users_file;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::sync::CancellationToken;
 use tracker::config::Config;
 use tracker::server::TrackerServer;
+use users_file::users_file;
 
 const USERS: [usize; 3] = [0, 1_000, 100_000];
 const ROUNDS: usize = 15;
@@ -52,15 +54,6 @@ impl Client {
         }
         (2 * ROOMS) as f64 / start.elapsed().as_secs_f64()
     }
-}
-
-fn users_file(users: usize) -> String {
-    let mut file = String::from("{");
-    for user in 0..users {
-        let comma = if user == 0 { "" } else { "," };
-        write!(file, "{comma}\n\"user{user}\": \"{user:064x}\"").unwrap();
-    }
-    file + "\n}"
 }
 
 #[tokio::main]

@@ -14,6 +14,8 @@ mod soak;
 mod storm;
 mod sweep;
 mod updates;
+#[path = "../../../../peer/benches/users_file/mod.rs"]
+mod users_file;
 
 use std::time::Duration;
 

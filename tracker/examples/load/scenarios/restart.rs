@@ -1,7 +1,6 @@
 //! Time of a start with many users.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use crate::scenarios::Sizes;
 use crate::scenarios::figures::rounded;
 use crate::scenarios::server::{Server, ServerProgram, Settings};
+use crate::scenarios::users_file::users_file;
 
 pub fn run(sizes: &Sizes, program: &ServerProgram<'_>) -> Value {
     let folder = tempfile::tempdir().unwrap();
@@ -36,13 +36,4 @@ pub fn run(sizes: &Sizes, program: &ServerProgram<'_>) -> Value {
         "ratio_to_bare_parse": rounded(ours.as_secs_f64() / bare.as_secs_f64()),
         "bytes_per_user": rounded(memory / sizes.users as f64),
     })
-}
-
-fn users_file(users: usize) -> String {
-    let mut file = String::from("{");
-    for user in 0..users {
-        let comma = if user == 0 { "" } else { "," };
-        write!(file, "{comma}\n\"user{user}\": \"{user:064x}\"").unwrap();
-    }
-    file + "\n}"
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -58,6 +58,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The address of the status page.
     status: SocketAddr,
+    /// Stays open: a server that prints into a closed pipe would end.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -66,10 +68,12 @@ impl Server {
         let mut command = (program.0)();
         command.env(SERVER, serde_json::to_string(settings).unwrap());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = stdout.by_ref().lines().map_while(Result::ok);
         let ready = lines.find_map(|line| line.strip_prefix(READY).map(str::to_owned)).unwrap();
         let (address, status) = ready.split_once(' ').unwrap();
-        Self { address: address.parse().unwrap(), status: status.parse().unwrap(), child }
+        let (address, status) = (address.parse().unwrap(), status.parse().unwrap());
+        Self { child, address, status, _stdout: stdout }
     }
 
     /// The resident memory of the server in bytes.
