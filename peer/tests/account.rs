@@ -11,8 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use by_hand::{Talk, sealed_in};
-use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
-use commons::net::plaintext::Plaintext;
+use common::{Peer, Tracker, password_of, peer_config, user};
 use commons::protocol::with_tracker::BoundKey;
 use commons::protocol::with_tracker::RoomsFate;
 use peer::api::account::AccountCommand;
@@ -21,7 +20,7 @@ use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
 use peer::api::{Command, Event};
 use peer::identity::password::Password;
-use peer::service::{Keep, PeerConfig, PeerService};
+use peer::service::PeerService;
 use programs::{PASSWORD, Piped, flags, json};
 
 async fn wish(peer: &Peer, wish: AccountCommand) -> Result<Answer, CommandError> {
@@ -239,14 +238,7 @@ async fn short_password_signs_in_but_is_not_set_again() {
 #[tokio::test]
 async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
-    let config = PeerConfig {
-        tracker: tracker.address.into(),
-        listen: None,
-        data: data.path().to_owned(),
-        plaintext: Plaintext::default(),
-        seal_cost: CHEAP_SEAL,
-        keep: Keep::OnDisk,
-    };
+    let config = peer_config(tracker.address, data.path());
     let service = PeerService::start(config).await.unwrap();
     let who =
         |register| SignIn { username: user("ana"), password: old(), register, changed_to: None, code: None };

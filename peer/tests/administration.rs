@@ -4,9 +4,8 @@
 
 mod common;
 
-use common::{CHEAP_SEAL, Peer, Tracker, password_of, user};
+use common::{Peer, Tracker, password_of, peer_config, user};
 use commons::names::RoomName;
-use commons::net::plaintext::Plaintext;
 use commons::protocol::administration::{BanTarget, NewBan};
 use peer::api::administration::{AdminAnswer, AdminCommand, AdminEvent};
 use peer::api::answer::Answer;
@@ -14,7 +13,7 @@ use peer::api::error::CommandError;
 use peer::api::sign_in::SignIn;
 use peer::api::{Command, Event};
 use peer::identity::password::Password;
-use peer::service::{Keep, PeerConfig, PeerService};
+use peer::service::PeerService;
 use tracker::config::RegistrationMode;
 
 async fn administer(peer: &Peer, command: AdminCommand) -> Result<Answer, CommandError> {
@@ -108,14 +107,7 @@ async fn registration_code_opens_an_account() {
     })
     .await;
     let data = tempfile::tempdir().unwrap();
-    let config = PeerConfig {
-        tracker: tracker.address.into(),
-        listen: None,
-        data: data.path().to_owned(),
-        plaintext: Plaintext::default(),
-        seal_cost: CHEAP_SEAL,
-        keep: Keep::OnDisk,
-    };
+    let config = peer_config(tracker.address, data.path());
     let service = PeerService::start(config).await.unwrap();
     let register = |code: Option<&str>| {
         let code = code.map(Password::typed);

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use by_hand::{ByHand, Talk, digest, hello, message, seed_in, sign_in};
-use common::{CHEAP_SEAL, Peer, Tracker, password_of, three_in, user};
+use common::{Peer, Tracker, password_of, peer_config, three_in, user};
 use commons::keys::Seed;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
@@ -307,12 +307,9 @@ async fn peer_that_refuses_plaintext_uses_none() {
     let tracker = Tracker::start().await;
     let strict = tempfile::tempdir().unwrap();
     let config = PeerConfig {
-        tracker: tracker.address.into(),
-        listen: None,
-        data: strict.path().to_owned(),
         plaintext: Plaintext::Never,
         keep: Keep::InMemory,
-        seal_cost: CHEAP_SEAL,
+        ..peer_config(tracker.address, strict.path())
     };
     let strict = PeerService::start(config).await.unwrap();
     let sign_in_as = SignIn {

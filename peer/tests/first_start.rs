@@ -10,11 +10,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{CHEAP_SEAL, Tracker, password_of, user};
+use common::{Tracker, password_of, peer_config, user};
 use commons::keys::Seed;
 use commons::limits::FRAME_MAX;
 use commons::net::connection::Connection;
-use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::Event;
@@ -27,14 +26,7 @@ use proxy::Proxy;
 use serde_json::{Value, json};
 
 async fn service(tracker: SocketAddr, data: &Path) -> Arc<PeerService> {
-    let config = PeerConfig {
-        tracker: tracker.into(),
-        listen: None,
-        data: data.to_owned(),
-        plaintext: Plaintext::default(),
-        seal_cost: CHEAP_SEAL,
-        keep: Keep::InMemory,
-    };
+    let config = PeerConfig { keep: Keep::InMemory, ..peer_config(tracker, data) };
     PeerService::start(config).await.unwrap()
 }
 

@@ -11,8 +11,7 @@ mod proxy;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use common::{CHEAP_SEAL, Peer, Tracker};
-use commons::net::plaintext::Plaintext;
+use common::{Peer, Tracker, peer_config};
 use commons::net::socket::Listener;
 use peer::api::Event;
 use peer::service::{Keep, PeerConfig, PeerService};
@@ -107,14 +106,7 @@ async fn a_bot_follows_its_tracker_too() {
 /// The reasons why a sign-in at this address fails, before the name is asked and after it.
 async fn refused(tracker: SocketAddr) -> [String; 2] {
     let data = tempfile::tempdir().unwrap();
-    let config = PeerConfig {
-        tracker: tracker.into(),
-        listen: None,
-        data: data.path().to_owned(),
-        plaintext: Plaintext::default(),
-        seal_cost: CHEAP_SEAL,
-        keep: Keep::InMemory,
-    };
+    let config = PeerConfig { keep: Keep::InMemory, ..peer_config(tracker, data.path()) };
     let knocked = PeerService::start(config).await.unwrap().probe().await.unwrap_err();
     let signed_in = tokio::task::spawn_blocking(move || {
         let end = Piped::bot(tracker, data.path(), "ana", true).end();

@@ -11,8 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{CHEAP_SEAL, PATIENCE, Tracker, user};
-use commons::net::plaintext::Plaintext;
+use common::{PATIENCE, Tracker, peer_config, user};
 use futures_util::{SinkExt, StreamExt};
 use peer::api::Event;
 use peer::frontends::web::server::WebServer;
@@ -20,7 +19,6 @@ use peer::limits::{
     EVENT_QUEUE_BYTES, WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_OPENINGS_MAX, WEB_SOCKETS_MAX,
 };
 use peer::service::service_slot::ServiceSlot;
-use peer::service::{Keep, PeerConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,15 +42,7 @@ struct Page {
 impl Page {
     async fn start() -> Self {
         let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
-        let slot = ServiceSlot::new(PeerConfig {
-            tracker: tracker.address.into(),
-            listen: None,
-            data: data.path().to_owned(),
-            plaintext: Plaintext::Loopback,
-            seal_cost: CHEAP_SEAL,
-            keep: Keep::OnDisk,
-        })
-        .with_name(Some(user("ana")));
+        let slot = ServiceSlot::new(peer_config(tracker.address, data.path())).with_name(Some(user("ana")));
         let stop = CancellationToken::new();
         let server =
             WebServer::start(([127, 0, 0, 1], 0).into(), Arc::new(slot), stop.clone()).await.unwrap();

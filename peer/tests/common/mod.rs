@@ -37,6 +37,18 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A seal that costs almost no time.
 pub const CHEAP_SEAL: SealCost = SealCost { memory: 64, passes: 1 };
 
+/// The settings of a peer on the folder of a computer.
+pub fn peer_config(tracker: impl Into<TrackerAddress>, data: &Path) -> PeerConfig {
+    PeerConfig {
+        tracker: tracker.into(),
+        listen: None,
+        data: data.to_owned(),
+        plaintext: Plaintext::default(),
+        seal_cost: CHEAP_SEAL,
+        keep: Keep::OnDisk,
+    }
+}
+
 /// The password of the user with this name.
 pub fn password_of(name: &str) -> Password {
     Password::typed(format!("password of {name}"))
@@ -202,14 +214,7 @@ impl Peer {
 
     /// Signs in with these credentials. `tracker` may include the key.
     async fn try_as(tracker: TrackerAddress, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
-        let config = PeerConfig {
-            tracker: tracker.clone(),
-            listen: None,
-            data: computer.data.path().to_owned(),
-            plaintext: Plaintext::default(),
-            seal_cost: CHEAP_SEAL,
-            keep: computer.keep,
-        };
+        let config = PeerConfig { keep: computer.keep, ..peer_config(tracker.clone(), computer.data.path()) };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe().await.events;
         let address = tracker.address.parse().unwrap();
