@@ -132,7 +132,7 @@ async fn answer(
     let mut line = String::new();
     (&mut stream).take(CONTROL_LINE_MAX).read_line(&mut line).await?;
     let (answered, backup) = match serde_json::from_str(&line) {
-        Ok(ControlRequest::Reload) => (reloader.clone().reload_apart().await.map(finished), None),
+        Ok(ControlRequest::Reload) => (reloader.clone().reload_apart().await.map(OperatorReply::from), None),
         Ok(ControlRequest::Backup) => match backups.take().await {
             Ok(backup) => (Ok(OperatorReply::default()), Some(backup)),
             Err(error) => (Err(vec![error.to_string()]), None),
@@ -149,11 +149,6 @@ async fn answer(
     let reply = serde_json::to_string(&reply).map_err(io::Error::other)?;
     stream.get_mut().write_all(format!("{reply}\n").as_bytes()).await?;
     Ok(backup.map(|backup| (stream.into_inner(), backup)))
-}
-
-/// The reply to a command that lists nothing.
-fn finished(lines: Vec<String>) -> OperatorReply {
-    OperatorReply { lines, next: None }
 }
 
 /// Sends a backup from a thread of its own, which a stop of the tracker does not wait for.

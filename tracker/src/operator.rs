@@ -49,6 +49,13 @@ pub struct OperatorReply {
     pub next: Option<String>,
 }
 
+/// A result that is no list.
+impl From<Vec<String>> for OperatorReply {
+    fn from(lines: Vec<String>) -> Self {
+        Self { lines, next: None }
+    }
+}
+
 /// Carries out the commands of the operator.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -85,7 +92,7 @@ impl Operator {
                 let mut lines =
                     vec![format!("{username} is an admin, by these keys and those that they endorse:")];
                 lines.extend(keys.iter().map(ToString::to_string));
-                Ok(OperatorReply { lines, next: None })
+                Ok(lines.into())
             }
             OperatorCommand::RemoveAdmin { user } => {
                 let username = service.admin.remove(&user).await?;
@@ -127,7 +134,7 @@ impl Operator {
         let lines: Vec<_> = lines.collect();
         match lines.is_empty() {
             true => line("there are no admins".to_owned()),
-            false => OperatorReply { lines, next: None },
+            false => lines.into(),
         }
     }
 
@@ -164,7 +171,7 @@ impl Operator {
 }
 
 fn line(text: String) -> OperatorReply {
-    OperatorReply { lines: vec![text], next: None }
+    vec![text].into()
 }
 
 /// A page of a list. Its first page begins with the header.

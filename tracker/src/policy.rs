@@ -2,7 +2,7 @@
 //! A reload of the settings replaces it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::{Config, RegistrationMode};
 use crate::limits::{REGISTRATION_CODES_BYTES, REGISTRATION_CODES_MAX};
+use crate::repositories::data_folder::open_at_once;
 
 /// The policy in force.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +94,7 @@ impl Codes {
     fn read(path: &Path) -> Result<Self, PolicyError> {
         let shown = path.display().to_string();
         let failed = |error| PolicyError::Io(shown.clone(), error);
-        let file = open(path).map_err(failed)?;
+        let file = open_at_once(path, File::options().read(true), true).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(PolicyError::NotAFile(shown));
@@ -129,18 +130,6 @@ impl Codes {
         let found = self.0.iter().fold(Choice::from(0), |found, code| found | code.ct_eq(&offered));
         found.into()
     }
-}
-
-/// Opens a file. It does not wait, as the open of a FIFO without a writer otherwise would.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, no_wait);
-    }
-    options.open(path)
 }
 
 fn digest(code: &str) -> [u8; 32] {

@@ -40,9 +40,11 @@ impl Reloader {
     pub(crate) async fn reload_apart(self: Arc<Self>) -> Result<Vec<String>, Vec<String>> {
         let (done, reloaded) = oneshot::channel();
         let reload = move || drop(done.send(self.reload()));
-        let started = thread::Builder::new().name("reload".to_owned()).spawn(reload);
-        let failed = |_| Err(vec![format!("the reload failed, started: {}. Try again", started.is_ok())]);
-        reloaded.await.unwrap_or_else(failed)
+        if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(reload) {
+            tracing::error!(%error, "there is no thread for a reload");
+        }
+        let failed = "the reload did not end in order: look into the log, and try again";
+        reloaded.await.unwrap_or_else(|_| Err(vec![failed.to_owned()]))
     }
 
     /// Reads the settings again and takes them over. Returns one line for each setting that differs, or the errors.

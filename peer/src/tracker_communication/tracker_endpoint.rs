@@ -91,8 +91,8 @@ impl TrackerEndpoint {
     }
 }
 
-/// Parses the plaintext refusal of a tracker that has no room or bans the address, instead of the handshake. Nothing proves that it comes
-/// from the tracker, so it is shown and has no other effect.
+/// Parses the plaintext refusal of a tracker that has no room or bans the address, instead of the handshake. Nothing
+/// proves that it comes from the tracker, so it is shown and has no other effect.
 fn refusal_in(error: &io::Error) -> Option<Refusal> {
     let PlaintextAnswer(bytes) = error.get_ref()?.downcast_ref()?;
     let Ok(TrackerMessage::Status(status)) = serde_json::from_slice(bytes) else { return None };

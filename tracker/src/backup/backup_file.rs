@@ -10,7 +10,7 @@ use crate::backup::archive::{self, Damage};
 use crate::backup::{Backup, BackupError};
 use crate::limits::BACKUP_MAX;
 use crate::repositories::data_files::{DataFiles, FilesByName};
-use crate::repositories::data_folder::{OpenError, read_regular, sync_folder_of};
+use crate::repositories::data_folder::{OpenError, folder_of, read_regular, sync_folder_of};
 use crate::repositories::found::Found;
 use crate::repositories::snapshot::Snapshot;
 use crate::repositories::trust::Trust;
@@ -61,11 +61,6 @@ impl NewBackup {
             "it contains the private key of the tracker: keep it from others, as the data folder".to_owned(),
         ])
     }
-}
-
-/// The folder of a file.
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// A backup that was read and checked as a start checks a data folder.

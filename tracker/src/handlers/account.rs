@@ -185,8 +185,8 @@ impl AccountCommandHandler {
         self.users.end_deletion(username).await
     }
 
-    /// Deletes an account that has no seats any more. The role of an admin is deleted first and the password last: if the tracker stops before that,
-    /// the user can sign in and repeat the request.
+    /// Deletes an account that has no seats any more. The role of an admin is deleted first and the password last: if the
+    /// tracker stops before that, the user can sign in and repeat the request.
     pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
         self.admins.remove(username).await?;
         self.peers.remove(username).await?;

@@ -90,8 +90,7 @@ impl RequestError {
 
     /// Creates the error for a banned user or address. Without `until`, the ban has no end.
     pub(crate) fn banned(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
-        let end =
-            until.map_or_else(String::new, |until| until.format(" until %Y-%m-%d %H:%M UTC").to_string());
+        let end = until.map_or_else(String::new, |until| format!(" until {}", in_utc(until)));
         let msg = format!("you are banned from this tracker{end}. Ask its operator if this is a mistake");
         let retry_after = until.and_then(|until| (until - now).to_std().ok());
         Self { retry_after, until, ..Self::new(ErrorCode::Banned, msg) }
@@ -101,6 +100,11 @@ impl RequestError {
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
+}
+
+/// A time for people, to the minute.
+pub(crate) fn in_utc(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 impl From<NameError> for RequestError {

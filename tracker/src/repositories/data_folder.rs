@@ -131,8 +131,8 @@ impl DataFolder {
     }
 }
 
-/// The folder of a file, for error messages.
-fn folder_of(file: &Path) -> &Path {
+/// The folder of a file.
+pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
@@ -222,14 +222,19 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<File> {
 }
 
 fn open_regular(path: &Path, options: &mut OpenOptions, follows_links: bool) -> io::Result<File> {
+    let file = open_at_once(path, options, follows_links)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is not a regular file")) }
+}
+
+/// Opens a file without waiting, as for the writer of a pipe.
+pub(crate) fn open_at_once(path: &Path, options: &mut OpenOptions, follows_links: bool) -> io::Result<File> {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
         let flags = if follows_links { OFlags::NONBLOCK } else { OFlags::NONBLOCK | OFlags::NOFOLLOW };
         std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
     }
-    let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is not a regular file")) }
+    options.open(path)
 }
 
 /// Options to read and write a file that only its owner can access.

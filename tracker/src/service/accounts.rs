@@ -1,4 +1,5 @@
-//! The service's part for accounts: it revokes keys and deletes accounts, with the sessions and rooms that depend on them.
+//! The service's part for accounts: it revokes keys and deletes accounts, with the sessions and rooms that depend on
+//! them.
 
 use chrono::Utc;
 use commons::keys::PublicKey;

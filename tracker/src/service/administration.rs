@@ -12,7 +12,7 @@ use commons::protocol::with_tracker::{ErrorCode, Status};
 use crate::active_connections::ActiveConnection;
 use crate::client::Client;
 use crate::handlers::admin::{Actor, AdminCommandHandler};
-use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
+use crate::handlers::outcome::{Outcome, ReplyBody, RequestError, in_utc};
 use crate::handlers::page::PageBounds;
 use crate::log_class::SECURITY;
 use crate::login::SignedIn;
@@ -134,8 +134,4 @@ impl TrackerService {
             (session.username.as_str().to_owned(), listed)
         })))
     }
-}
-
-fn in_utc(time: chrono::DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
