@@ -136,7 +136,7 @@ async fn deleting_the_account_wants_the_password() {
     ana.keys("\r");
     ana.shows("nothing was deleted");
     ana.line("/delete-account ana");
-    ana.wait("the question", |screen| screen.text().matches("can undo this").count() == 2);
+    ana.wait("the prompt", |screen| screen.text().matches("3 tries left").count() == 2);
     ana.line("canary");
     ana.shows("Your password, to delete ana: 2 tries left");
     ana.line(PASSWORD);
