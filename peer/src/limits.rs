@@ -91,8 +91,8 @@ pub const OWN_KEYS_PAUSE: Duration = Duration::from_secs(5);
 /// Requests of the service to the driver that wait in its queue; more wait at their caller.
 pub const DRIVER_REQUESTS: usize = 256;
 
-/// Questions of the links about known keys that wait in the driver's queue; more wait at their link.
-pub const KEY_QUESTIONS_MAX: usize = 64;
+/// Requests of the key checks that wait in the driver's queue; more wait at their link.
+pub const KEY_REQUESTS_MAX: usize = 64;
 
 /// Commands that wait in the driver's queue; more wait at their caller.
 pub const COMMANDS_MAX: usize = 64;
@@ -233,11 +233,11 @@ pub const STATUS_COLUMNS: usize = 39;
 pub const QUIT_KEY_WAIT: Duration = Duration::from_secs(2);
 
 /// Time that `/quit` and `/leave` wait for messages to linked members.
-pub const QUIT_WAIT: Duration = Duration::from_secs(5);
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Time that `/quit` and `/leave` wait for the engine's answer to that. The engine answers after [`QUIT_WAIT`], unless the
+/// Time that `/quit` and `/leave` wait for the engine's answer to that. The engine answers after [`DRAIN_MAX`], unless the
 /// disk does not respond.
-pub const FLUSH_MAX: Duration = Duration::from_secs(10);
+pub const DRAIN_ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Longest end of the program after the last messages were sent: to read the outbox, to sign out and to close the
 /// history. A working disk needs far less, and a disk that does not respond must not block the end.
@@ -297,14 +297,14 @@ pub const ANNOUNCED_MAX: usize = 1024;
 
 /// Time between two requests to the tracker about a key that it announces and that is not accepted. The owner of such a
 /// key may dial as often as they like.
-pub const ASK_AGAIN_PAUSE: Duration = Duration::from_secs(10);
+pub const KEY_LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 
-/// Requests to the tracker about unknown users in any [`QUESTIONS_TIME`]. A peer that dials may invent names, and the
+/// Requests to the tracker about unknown users in any [`KEY_LOOKUPS_TIME`]. A peer that dials may invent names, and the
 /// tracker's rate limit must leave room for this user's own requests.
-pub const QUESTIONS_MAX: usize = 10;
+pub const KEY_LOOKUPS_MAX: usize = 10;
 
-/// The window in which [`QUESTIONS_MAX`] holds.
-pub const QUESTIONS_TIME: Duration = Duration::from_secs(10);
+/// The window in which [`KEY_LOOKUPS_MAX`] holds.
+pub const KEY_LOOKUPS_TIME: Duration = Duration::from_secs(10);
 
 /// Digits of a key that identify it in an endorsement: an attacker cannot find another key with the same beginning.
 pub const ENDORSED_DIGITS_MIN: usize = 16;

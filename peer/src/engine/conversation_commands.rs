@@ -12,6 +12,7 @@ use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::engine::Engine;
+use crate::engine::drain::Drain;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Now, Ticket};
@@ -21,7 +22,7 @@ use crate::engine::timers::Timer;
 use crate::history::conversation::ConversationId;
 use crate::history::query::Query;
 use crate::history::request::{Draft, Request};
-use crate::limits::CLOCK_WAIT;
+use crate::limits::{CLOCK_WAIT, DRAIN_MAX};
 use crate::peer_communication::dialect::Dialect;
 
 impl Engine {
@@ -69,7 +70,7 @@ impl Engine {
             EngineCommand::Verified(user) => return self.decide(ticket, effects, |it| it.verify_keys(user)),
             EngineCommand::Verify(user) => self.safety_number(user),
             EngineCommand::WaitForTurn { .. } => Ok(Answer::Done),
-            EngineCommand::Flush(of) => return self.begin_flush(ticket, of.as_ref(), now, effects),
+            EngineCommand::Drain(of) => return self.begin_drain(ticket, of.as_ref(), now, effects),
             EngineCommand::CheckUnsent { row, room, to } => {
                 match to.iter().find(|user| self.replication.has_sent(user, row, room)) {
                     Some(user) => Err(CommandError::Usage(format!(
@@ -97,7 +98,7 @@ impl Engine {
             // A known key may have endorsed the other since the change was noticed.
             let must_look_up = !self.links.contains_key(user) && self.try_look_up(user, now);
             if self.keys.is_changed(user) || must_look_up {
-                self.lookups.ask(user, effects);
+                self.lookups.look_up(user, effects);
                 looked_up = Some(user.clone());
             } else {
                 self.begin_private(&user.clone(), effects);
@@ -143,7 +144,7 @@ impl Engine {
         for command in std::mem::take(&mut self.pending) {
             self.go_on(command, now, effects);
         }
-        self.end_due_flushes(now, effects);
+        self.end_due_drains(now, effects);
     }
 
     /// Carries out a command, or keeps it if it must wait.
@@ -245,5 +246,45 @@ impl Engine {
         effects.push(Effect::SayLeave(user.clone(), None, self.chat.talks_with(user)));
         self.update_link_targets(effects);
         Ok(())
+    }
+
+    /// Waits until no message of a conversation, or of all, is on its way to a recipient that is connected.
+    pub(in crate::engine) fn begin_drain(
+        &mut self,
+        ticket: Ticket,
+        conversation: Option<&Conversation>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let of = match conversation.map(|conversation| self.chat.resolve(conversation)).transpose() {
+            Ok(resolved) => resolved.map(|(id, _)| id),
+            // There is no such conversation, so nothing is on its way.
+            Err(_) => return effects.push(Effect::Answer(ticket, Ok(Answer::Done))),
+        };
+        effects.history(Query::Waiting { of: of.clone() });
+        self.drains.push(Drain {
+            ticket,
+            conversation: of,
+            is_counting: true,
+            until: now.instant + DRAIN_MAX,
+        });
+        self.end_due_drains(now, effects);
+    }
+
+    /// Ends the waits that have lasted too long.
+    pub(in crate::engine) fn end_due_drains(&mut self, now: Now, effects: &mut Effects) {
+        if !self.omits(Omission::DrainBound) {
+            self.end_drains(|drain| drain.until <= now.instant, effects);
+        }
+        if let Some(until) = self.drains.iter().map(|drain| drain.until).filter(|it| *it > now.instant).min()
+        {
+            self.timers.set_earliest(Timer::Commands, until);
+        }
+    }
+
+    pub(in crate::engine) fn end_drains(&mut self, is_over: impl Fn(&Drain) -> bool, effects: &mut Effects) {
+        for drain in self.drains.extract_if(.., |drain| is_over(drain)) {
+            effects.push(Effect::Answer(drain.ticket, Ok(Answer::Done)));
+        }
     }
 }

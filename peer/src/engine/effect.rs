@@ -15,7 +15,7 @@ use crate::history::report::OutgoingMessage;
 use crate::history::request::Request;
 use crate::identity::known_keys::Pin;
 use crate::peer_communication::frame::Frame;
-use crate::peer_communication::key_question::KeyAnswer;
+use crate::peer_communication::key_request::KeyReply;
 use crate::peer_communication::link_table::{LinkId, Target};
 
 /// An effect that the driver carries out.
@@ -29,8 +29,8 @@ pub(crate) enum Effect {
     PublishOwnRow(Event, i64),
     /// Answers a command.
     Answer(Ticket, Result<Answer, CommandError>),
-    /// Answers a question of a link about the known keys.
-    KeyAnswer(Ticket, KeyAnswer),
+    /// Replies to a key check of a link.
+    KeyReply(Ticket, KeyReply),
     /// Gives the history a request.
     History(Request),
     /// Queues a frame for whatever link serves a user. Without a link it is dropped. If the queue is full, the engine

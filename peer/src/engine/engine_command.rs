@@ -35,7 +35,7 @@ pub(crate) enum EngineCommand {
     },
     /// Waits until no message is on its way to a recipient that is connected: in one conversation, or in all. The wait
     /// is bounded.
-    Flush(Option<Conversation>),
+    Drain(Option<Conversation>),
     /// Checks that a message that waits was not sent to any of these recipients, who may have it by now.
     CheckUnsent {
         row: i64,

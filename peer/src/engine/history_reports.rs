@@ -12,12 +12,14 @@ use crate::api::undeliverable::Undeliverable;
 use crate::engine::Engine;
 use crate::engine::absence_counter::AbsenceCount;
 use crate::engine::conversation_name::named;
+use crate::engine::drain::Drain;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::message_event::message_event;
 use crate::engine::omission::Omission;
 use crate::engine::replication::batches;
 use crate::history::conversation::ConversationId;
+use crate::history::query::Query;
 use crate::history::report::{GivenUp, IncomingMessage, OutgoingMessage, Report};
 use crate::limits::JUST_WRITTEN;
 use crate::peer_communication::dialect::Dialect;
@@ -187,5 +189,45 @@ impl Engine {
             }
         }
         self.ask_for_pending(to, next, effects);
+    }
+
+    /// Applies the number of messages that wait for each recipient: in one conversation, or in all.
+    pub(in crate::engine) fn on_waiting(
+        &mut self,
+        of: Option<&ConversationId>,
+        waiting: &[(Username, usize)],
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let is_impatient = self.omits(Omission::DrainWaits);
+        let is_on_its_way = waiting.iter().any(|(user, _)| self.is_expected(user));
+        let is_of = |drain: &Drain| drain.conversation.as_ref() == of;
+        if !is_on_its_way || is_impatient {
+            self.end_drains(is_of, effects);
+        }
+        self.drains.iter_mut().filter(|drain| is_of(drain)).for_each(|drain| drain.is_counting = false);
+        if of.is_none() {
+            self.backpressure.checked(waiting);
+            self.look_for(waiting, now, effects);
+        }
+        self.retry_commands(now, effects);
+    }
+
+    /// Notes that a recipient took messages.
+    pub(in crate::engine) fn on_delivery(&mut self, to: &Username, now: Now, effects: &mut Effects) {
+        if self.backpressure.on_delivery(to, now.instant) {
+            effects.history(Query::Waiting { of: None });
+        }
+        for drain in &mut self.drains {
+            if !std::mem::replace(&mut drain.is_counting, true) {
+                effects.history(Query::Waiting { of: drain.conversation.clone() });
+            }
+        }
+    }
+
+    /// Returns whether a user can receive messages now or soon, because messages are being sent or a link is being
+    /// dialled.
+    fn is_expected(&self, user: &Username) -> bool {
+        self.replication.is_serving(user) || (self.chat.is_present(user) && !self.keys.is_changed(user))
     }
 }

@@ -10,7 +10,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::engine_command::EngineCommand;
 use crate::history::conversation::ConversationId;
 use crate::history::report::Report;
-use crate::peer_communication::key_question::KeyQuestion;
+use crate::peer_communication::key_request::KeyRequest;
 use crate::peer_communication::link_report::LinkReport;
 use crate::peer_communication::links::LinkState;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -57,8 +57,8 @@ pub(crate) enum Input {
     LinkChanged(Username, Option<LinkState>),
     /// A link reports a frame, or an event of the connection.
     Link(LinkReport),
-    /// A link asks about the keys of a user. [`Effect::KeyAnswer`](crate::engine::effect::Effect::KeyAnswer) answers it.
-    KeyQuestion(Ticket, Username, KeyQuestion),
+    /// A link checks a key, or asks about the keys of a user. [`Effect::KeyReply`](crate::engine::effect::Effect::KeyReply) answers it.
+    KeyRequest(Ticket, Username, KeyRequest),
     /// The history reports what it stored, or answers a request.
     History(Report),
     /// The send queue of this user was full.

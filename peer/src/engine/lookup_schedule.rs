@@ -1,4 +1,4 @@
-//! The schedule of questions to the tracker about users. Pure.
+//! The schedule of the lookups of users at the tracker. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::limits::{LOOKUP_BACKOFF, LOOKUPS_AT_ONCE};
 /// The lookups that are under way, and those that are due.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct LookupSchedule {
-    /// The users about whom the tracker was asked.
+    /// The users whose lookup the tracker has not answered.
     pub(in crate::engine) under_way: BTreeSet<Username>,
     pub(in crate::engine) limiter: LookupLimiter,
-    /// Whether the history was asked for whom messages wait.
+    /// Whether the history is counting the messages that wait for each recipient.
     pub(in crate::engine) is_counting: bool,
     /// The next time to look for each absent recipient, and the delay after it. The delay doubles, within
     /// `LOOKUP_BACKOFF`.
@@ -24,8 +24,8 @@ pub(in crate::engine) struct LookupSchedule {
 }
 
 impl LookupSchedule {
-    /// Asks the tracker about a user, unless it was asked and has not answered.
-    pub(in crate::engine) fn ask(&mut self, user: &Username, effects: &mut Effects) {
+    /// Looks up a user at the tracker, unless a lookup of that user is under way.
+    pub(in crate::engine) fn look_up(&mut self, user: &Username, effects: &mut Effects) {
         if self.under_way.insert(user.clone()) {
             effects.push(Effect::LookUp(user.clone()));
         }

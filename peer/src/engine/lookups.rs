@@ -38,7 +38,7 @@ impl Engine {
         let away = self.chat.away();
         let waiting = waiting.iter().map(|(user, _)| user).filter(|user| away.contains(*user)).collect();
         for user in self.lookups.take_due(&waiting, now.instant) {
-            self.lookups.ask(&user, effects);
+            self.lookups.look_up(&user, effects);
         }
     }
 

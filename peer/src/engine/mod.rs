@@ -21,17 +21,16 @@ mod backpressure;
 pub(crate) mod chat;
 mod conversation_commands;
 pub(crate) mod conversation_name;
-mod decision;
+mod drain;
 pub(crate) mod effect;
 pub(crate) mod engine_command;
-mod flush;
-mod flushes;
+pub(crate) mod engine_start;
 pub(crate) mod history_lock;
 mod history_reports;
 mod inbound;
 pub(crate) mod input;
-mod key_decisions;
-mod key_questions;
+mod key_changes;
+mod key_requests;
 mod link_reports;
 mod lookup_limiter;
 mod lookup_schedule;
@@ -40,15 +39,17 @@ mod membership;
 pub(crate) mod message_event;
 pub(crate) mod omission;
 mod pending_command;
+pub(crate) mod pending_sign_in;
 mod remote_have;
 mod replication;
-pub(crate) mod signed_out;
 mod status;
 mod sync_frames;
 mod sync_schedule;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timers;
+mod trust_commands;
+mod trust_decision;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -62,19 +63,19 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::absence_counter::AbsenceCounter;
 use crate::engine::backpressure::Backpressure;
 use crate::engine::chat::Chat;
-use crate::engine::decision::Decision;
+use crate::engine::drain::Drain;
 use crate::engine::effect::Effects;
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::flush::Flush;
+use crate::engine::engine_start::EngineStart;
 use crate::engine::history_lock::HistoryLock;
 use crate::engine::input::{Input, Now, Ticket};
 use crate::engine::lookup_schedule::LookupSchedule;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
 use crate::engine::replication::Replication;
-use crate::engine::signed_out::EngineStart;
 use crate::engine::sync_schedule::SyncSchedule;
 use crate::engine::timers::{Timer, Timers};
+use crate::engine::trust_decision::TrustDecision;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history::request::Request;
@@ -108,9 +109,9 @@ pub(crate) struct Engine {
     pending: Vec<PendingCommand>,
     /// Commands that wait until every own message is stored and every decision is written. Each has a caller that waits.
     deferred: VecDeque<(Ticket, EngineCommand)>,
-    flushes: Vec<Flush>,
+    drains: Vec<Drain>,
     /// The decision that is being written to the disk; later ones wait for it.
-    decisions: BTreeMap<Ticket, Decision>,
+    decisions: BTreeMap<Ticket, TrustDecision>,
     /// A rule that a control of the simulation leaves out.
     #[cfg(test)]
     pub(crate) omission: Option<Omission>,
@@ -139,7 +140,7 @@ impl Engine {
             backpressure: Backpressure::default(),
             pending: Vec::new(),
             deferred: VecDeque::new(),
-            flushes: Vec::new(),
+            drains: Vec::new(),
             decisions: BTreeMap::new(),
             #[cfg(test)]
             omission: start.omission,
@@ -211,8 +212,8 @@ impl Engine {
             Input::Found(user, outcome) => self.on_found(&user, outcome, now, effects),
             Input::LinkChanged(user, state) => self.on_link_changed(&user, state, now, effects),
             Input::Link(report) => self.on_link_report(report, now, effects),
-            Input::KeyQuestion(ticket, user, question) => {
-                self.on_key_question(ticket, &user, question, now, effects);
+            Input::KeyRequest(ticket, user, question) => {
+                self.on_key_request(ticket, &user, question, now, effects);
             }
             Input::History(report) => self.on_history_report(report, now, effects),
             Input::QueueFull(user, frame) => self.on_refused(&user, frame),

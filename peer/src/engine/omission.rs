@@ -67,9 +67,9 @@ pub(crate) enum Omission {
     /// Commands and waits go on when all own messages are stored.
     AllStored,
     /// A wait for messages ends when they are delivered, not before.
-    FlushWaits,
+    DrainWaits,
     /// A wait for messages is bounded.
-    FlushBound,
+    DrainBound,
     /// A block takes effect.
     Block,
     /// A message that was written to a legacy client does not count as delivered.
@@ -115,8 +115,8 @@ impl Omission {
         (Self::ReplacedLink, 7),
         (Self::CommandsWait, 0),
         (Self::AllStored, 4),
-        (Self::FlushWaits, 4),
-        (Self::FlushBound, 5),
+        (Self::DrainWaits, 4),
+        (Self::DrainBound, 5),
         (Self::Block, 6),
         (Self::Written, 14),
         (Self::HideRooms, 14),

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::api::Event;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
+use crate::engine::engine_start::EngineStart;
 use crate::engine::input::{Input, Now, Ticket};
-use crate::engine::signed_out::EngineStart;
 use crate::history::history_db::Opened;
 use crate::history::testing::{ANA, device, user};
 use crate::identity::known_keys::KnownKeys;
@@ -43,17 +43,17 @@ pub(crate) fn feed(engine: &mut Engine, input: Input) -> Vec<Effect> {
     effects.take()
 }
 
-/// Lets an engine with these known keys answer all questions, in a task of its own. Returns its events too.
+/// Lets an engine with these known keys reply to all key checks, in a task of its own. Returns its events too.
 pub(crate) fn owner_of(keys: KnownKeys) -> (KnownKeysHandle, mpsc::Receiver<Event>) {
-    let (handle, mut questions) = KnownKeysHandle::new();
+    let (handle, mut requests) = KnownKeysHandle::new();
     let (events, published) = mpsc::channel(REPORTS_MAX);
     let mut engine = ana(keys);
     tokio::spawn(async move {
-        while let Some((user, question, reply)) = questions.recv().await {
+        while let Some((user, request, reply)) = requests.recv().await {
             let mut reply = Some(reply);
-            for effect in feed(&mut engine, Input::KeyQuestion(Ticket(1), user, question)) {
+            for effect in feed(&mut engine, Input::KeyRequest(Ticket(1), user, request)) {
                 match effect {
-                    Effect::KeyAnswer(_, answer) => reply.take().unwrap().send(answer).unwrap(),
+                    Effect::KeyReply(_, sent) => reply.take().unwrap().send(sent).unwrap(),
                     Effect::Publish(event) => events.try_send(event).unwrap(),
                     _ => {}
                 }

@@ -19,7 +19,7 @@ use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::limits::{ANNOUNCED_MAX, ASK_AGAIN_PAUSE, KEY_WARNINGS_MAX, PINNED_KEYS_MAX};
+use crate::limits::{ANNOUNCED_MAX, KEY_LOOKUP_PAUSE, KEY_WARNINGS_MAX, PINNED_KEYS_MAX};
 
 /// The keys of one user, as the tracker announces them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,10 +102,10 @@ pub(crate) struct KnownKeys {
     /// Key changes that the user was warned of. Each warning is given once.
     warned: BTreeMap<Username, BTreeSet<PublicKey>>,
     /// Time at which the tracker was last asked again about an announced key that is not accepted.
-    asked: BTreeMap<Username, Instant>,
+    looked_up_at: BTreeMap<Username, Instant>,
     /// Time at which the tracker was last asked about a user without a key. Meanwhile another person may have
     /// registered the name.
-    asked_keyless: BTreeMap<Username, Instant>,
+    keyless_looked_up_at: BTreeMap<Username, Instant>,
 }
 
 impl KnownKeys {
@@ -206,21 +206,21 @@ impl KnownKeys {
 
     /// Whether to ask the tracker again about a key that somebody has proven under this name. The tracker already
     /// announces the key, so by now it may announce an endorsement of it.
-    pub(crate) fn try_ask_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
-        let lately = self.asked.get(user).is_some_and(|asked| now < *asked + ASK_AGAIN_PAUSE);
+    pub(crate) fn try_look_up_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
+        let lately = self.looked_up_at.get(user).is_some_and(|at| now < *at + KEY_LOOKUP_PAUSE);
         let may = !lately && self.not_accepted(user).any(|announced| announced == key);
         if may {
-            self.asked.insert(user.clone(), now);
+            self.looked_up_at.insert(user.clone(), now);
         }
         may
     }
 
     /// Whether to ask the tracker about a user without a known key before plaintext is used.
-    pub(crate) fn try_ask_keyless(&mut self, user: &Username, now: Instant) -> bool {
-        self.asked_keyless.retain(|_, asked| now < *asked + ASK_AGAIN_PAUSE);
-        let may = !self.has_keys(user) && !self.asked_keyless.contains_key(user);
+    pub(crate) fn try_look_up_keyless(&mut self, user: &Username, now: Instant) -> bool {
+        self.keyless_looked_up_at.retain(|_, at| now < *at + KEY_LOOKUP_PAUSE);
+        let may = !self.has_keys(user) && !self.keyless_looked_up_at.contains_key(user);
         if may {
-            self.asked_keyless.insert(user.clone(), now);
+            self.keyless_looked_up_at.insert(user.clone(), now);
         }
         may
     }
@@ -528,10 +528,13 @@ mod tests {
     async fn tracker_is_asked_again_about_an_announced_key_after_a_pause() {
         let (mut known_keys, now) = (met(), Instant::now());
         known_keys.announce(&bob(), &endorsed(&[1, 2], &[]));
-        assert!(!known_keys.try_ask_again(&bob(), device(3).public_key(), now), "anybody can make up a key");
-        assert!(known_keys.try_ask_again(&bob(), device(2).public_key(), now));
-        assert!(!known_keys.try_ask_again(&bob(), device(2).public_key(), now));
-        assert!(known_keys.try_ask_again(&bob(), device(2).public_key(), now + ASK_AGAIN_PAUSE));
+        assert!(
+            !known_keys.try_look_up_again(&bob(), device(3).public_key(), now),
+            "anybody can make up a key"
+        );
+        assert!(known_keys.try_look_up_again(&bob(), device(2).public_key(), now));
+        assert!(!known_keys.try_look_up_again(&bob(), device(2).public_key(), now));
+        assert!(known_keys.try_look_up_again(&bob(), device(2).public_key(), now + KEY_LOOKUP_PAUSE));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The key check of a link: whether the other side has proven a key of the user whose name it claims.
 //!
 //! The known keys decide. If they do not suffice, the tracker is asked for the user's keys, at a bounded rate: anybody
-//! can invent names, and each question counts against this user's own rate limit.
+//! can invent names, and each lookup counts against this user's own rate limit.
 //!
 //! Example: bob links with a key that is not pinned. The tracker is asked again, because by now it may announce an
 //! endorsement of that key. Without one, the link is refused and the user is warned once.
@@ -15,11 +15,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::identity::known_keys::Announcement;
-use crate::peer_communication::key_question::{KeyAnswer, KeyQuestion};
+use crate::peer_communication::key_lookup_limiter::KeyLookupLimiter;
+use crate::peer_communication::key_request::{KeyReply, KeyRequest};
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
-use crate::peer_communication::question_limiter::QuestionLimiter;
 
-/// Asks the tracker for a user's keys. Returns `None` if the tracker does not answer; an unknown user has no keys.
+/// Looks up a user's keys at the tracker. Returns `None` if the tracker does not answer; an unknown user has no keys.
 pub(crate) type KeyLookup = Box<dyn Fn(Username) -> BoxFuture<'static, Option<Announcement>> + Send + Sync>;
 
 /// Result of the check of a proven key.
@@ -37,32 +37,32 @@ pub(crate) enum Verdict {
 pub(crate) struct KeyCheck {
     known: KnownKeysHandle,
     lookup: KeyLookup,
-    /// Times of recent questions to the tracker about unknown users.
-    questions: Mutex<QuestionLimiter>,
+    /// The rate limiter of lookups of unknown users.
+    limiter: Mutex<KeyLookupLimiter>,
 }
 
 impl KeyCheck {
     pub(crate) fn new(known: KnownKeysHandle, lookup: KeyLookup) -> Self {
-        Self { known, lookup, questions: Mutex::default() }
+        Self { known, lookup, limiter: Mutex::default() }
     }
 
     /// Checks a key that was proven under a user's name.
     pub(crate) async fn check(&self, user: &Username, key: PublicKey) -> Verdict {
-        let proven = || self.known.ask(user, KeyQuestion::Proven(key));
-        let mut answer = proven().await;
-        let mut must_warn = answer == Some(KeyAnswer::Warn);
-        let is_unknown = answer == Some(KeyAnswer::Unknown);
-        if must_warn || answer == Some(KeyAnswer::AskTracker) || (is_unknown && self.try_ask()) {
+        let check = || self.known.request(user, KeyRequest::Check(key));
+        let mut reply = check().await;
+        let mut must_warn = reply == Some(KeyReply::LookUpAndWarn);
+        let is_unknown = reply == Some(KeyReply::Unknown);
+        if must_warn || reply == Some(KeyReply::LookUp) || (is_unknown && self.may_look_up()) {
             self.fetch_keys(user).await;
-            answer = proven().await;
-            must_warn |= answer == Some(KeyAnswer::Warn);
+            reply = check().await;
+            must_warn |= reply == Some(KeyReply::LookUpAndWarn);
         }
-        match answer {
-            Some(KeyAnswer::Yes) => Verdict::Good,
-            Some(KeyAnswer::Unknown) | None => Verdict::Unknown,
-            Some(KeyAnswer::No | KeyAnswer::AskTracker | KeyAnswer::Warn) => {
+        match reply {
+            Some(KeyReply::Yes) => Verdict::Good,
+            Some(KeyReply::Unknown) | None => Verdict::Unknown,
+            Some(KeyReply::No | KeyReply::LookUp | KeyReply::LookUpAndWarn) => {
                 if must_warn {
-                    self.known.ask(user, KeyQuestion::Refused(key)).await;
+                    self.known.request(user, KeyRequest::Warn(key)).await;
                 }
                 Verdict::Changed
             }
@@ -71,35 +71,35 @@ impl KeyCheck {
 
     /// Whether a user has keys, and is therefore never contacted in plaintext.
     pub(crate) async fn has_keys(&self, user: &Username) -> bool {
-        self.known.ask(user, KeyQuestion::HasKeys).await != Some(KeyAnswer::No)
+        self.known.request(user, KeyRequest::HasKeys).await != Some(KeyReply::No)
     }
 
     /// Whether a user never had keys, and may therefore be contacted in plaintext.
     pub(crate) async fn is_keyless(&self, user: &Username) -> bool {
-        let mut answer = self.known.ask(user, KeyQuestion::IsKeyless).await;
-        if answer == Some(KeyAnswer::AskTracker) {
-            if self.try_ask() {
+        let mut reply = self.known.request(user, KeyRequest::IsKeyless).await;
+        if reply == Some(KeyReply::LookUp) {
+            if self.may_look_up() {
                 self.fetch_keys(user).await;
             }
-            answer = self.known.ask(user, KeyQuestion::IsKeyless).await;
+            reply = self.known.request(user, KeyRequest::IsKeyless).await;
         }
-        answer == Some(KeyAnswer::Yes)
+        reply == Some(KeyReply::Yes)
     }
 
     /// Stores the address at which a user with a pinned key accepts links.
     pub(crate) async fn note_address(&self, user: &Username, address: SocketAddr) {
-        self.known.ask(user, KeyQuestion::AcceptsAt(address)).await;
+        self.known.request(user, KeyRequest::NoteAddress(address)).await;
     }
 
-    /// Asks the tracker for a user's keys and stores them.
+    /// Looks up a user's keys at the tracker and stores them.
     async fn fetch_keys(&self, user: &Username) {
         if let Some(announced) = (self.lookup)(user.clone()).await {
-            self.known.ask(user, KeyQuestion::Announced(announced)).await;
+            self.known.request(user, KeyRequest::Announce(announced)).await;
         }
     }
 
-    fn try_ask(&self) -> bool {
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner).try_acquire(Instant::now())
+    fn may_look_up(&self) -> bool {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner).try_acquire(Instant::now())
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use crate::api::Event;
     use crate::engine::testing::owner_of;
     use crate::identity::known_keys::KnownKeys;
-    use crate::limits::{ASK_AGAIN_PAUSE, QUESTIONS_MAX};
+    use crate::limits::{KEY_LOOKUP_PAUSE, KEY_LOOKUPS_MAX};
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -127,11 +127,11 @@ mod tests {
         Seed::new([n; 32])
     }
 
-    /// A fake tracker that announces `keys` and counts the questions.
+    /// A fake tracker that announces `keys` and counts the lookups.
     #[derive(Default)]
     struct Tracker {
         keys: Mutex<Announcement>,
-        asked: AtomicUsize,
+        lookups: AtomicUsize,
     }
 
     impl Tracker {
@@ -148,7 +148,7 @@ mod tests {
         known.check(&user("bob"), device(1).public_key());
         let tracker = Arc::clone(tracker);
         let lookup: KeyLookup = Box::new(move |_| {
-            tracker.asked.fetch_add(1, Ordering::Relaxed);
+            tracker.lookups.fetch_add(1, Ordering::Relaxed);
             let announced = tracker.keys.lock().unwrap().clone();
             Box::pin(async move { Some(announced) })
         });
@@ -170,10 +170,10 @@ mod tests {
             matches!(events.try_recv(), Ok(Event::KeyChanged { fingerprint, .. }) if fingerprint == second)
         );
         assert!(events.try_recv().is_err(), "warned once");
-        assert_eq!(tracker.asked.load(Ordering::Relaxed), 1, "and the tracker is not made busy");
+        assert_eq!(tracker.lookups.load(Ordering::Relaxed), 1, "and the tracker is not made busy");
 
         tracker.announces(both, vec![Endorsement::sign(&bob, &device(1), second)]);
-        advance(ASK_AGAIN_PAUSE).await;
+        advance(KEY_LOOKUP_PAUSE).await;
         assert_eq!(keys.check(&bob, second).await, Verdict::Good);
         assert!(matches!(events.try_recv(), Ok(Event::KeyAccepted { peer, endorsed: true }) if peer == bob));
     }
@@ -200,7 +200,7 @@ mod tests {
         let dora = user("dora");
         assert!(keys.is_keyless(&dora).await);
         tracker.announces(vec![device(4).public_key()], Vec::new());
-        advance(ASK_AGAIN_PAUSE).await;
+        advance(KEY_LOOKUP_PAUSE).await;
         assert!(!keys.is_keyless(&dora).await, "the name has a key by now");
     }
 
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invented_names_ask_the_tracker_at_a_bounded_pace() {
+    async fn invented_names_are_looked_up_at_a_bounded_rate() {
         let tracker = Arc::new(Tracker::default());
         let (keys, _events) = ana(&tracker);
-        for n in 0..4 * QUESTIONS_MAX {
+        for n in 0..4 * KEY_LOOKUPS_MAX {
             let invented = user(&format!("invented{n}"));
             assert_eq!(keys.check(&invented, device(5).public_key()).await, Verdict::Unknown);
-            assert!(!keys.is_keyless(&user(&format!("legacy{n}"))).await || n < QUESTIONS_MAX);
+            assert!(!keys.is_keyless(&user(&format!("legacy{n}"))).await || n < KEY_LOOKUPS_MAX);
         }
-        assert_eq!(tracker.asked.load(Ordering::Relaxed), QUESTIONS_MAX);
+        assert_eq!(tracker.lookups.load(Ordering::Relaxed), KEY_LOOKUPS_MAX);
     }
 }

@@ -1,29 +1,29 @@
-//! A handle to the known keys. The links ask through it; the keys belong to the engine.
+//! A handle to the known keys, for the key checks of the links. The keys belong to the engine.
 
 use commons::names::Username;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::KEY_QUESTIONS_MAX;
-use crate::peer_communication::key_question::{KeyAnswer, KeyQuestion};
+use crate::limits::KEY_REQUESTS_MAX;
+use crate::peer_communication::key_request::{KeyReply, KeyRequest};
 
-/// A question of a link, with the caller that waits for the answer.
-pub(crate) type AskedQuestion = (Username, KeyQuestion, oneshot::Sender<KeyAnswer>);
+/// A request about the keys of a user, with the caller that waits for the reply.
+pub(crate) type CalledKeyRequest = (Username, KeyRequest, oneshot::Sender<KeyReply>);
 
 /// A handle to the known keys that is cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKeysHandle(mpsc::Sender<AskedQuestion>);
+pub(crate) struct KnownKeysHandle(mpsc::Sender<CalledKeyRequest>);
 
 impl KnownKeysHandle {
-    /// Creates a handle. The owner of the keys answers the questions from the returned receiver.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<AskedQuestion>) {
-        let (questions, receiver) = mpsc::channel(KEY_QUESTIONS_MAX);
-        (Self(questions), receiver)
+    /// Creates a handle. The owner of the keys takes the requests from the returned receiver.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<CalledKeyRequest>) {
+        let (requests, receiver) = mpsc::channel(KEY_REQUESTS_MAX);
+        (Self(requests), receiver)
     }
 
-    /// Asks about a user's keys. Returns `None` at the end of the program, when their owner is gone.
-    pub(crate) async fn ask(&self, user: &Username, question: KeyQuestion) -> Option<KeyAnswer> {
-        let (reply, answer) = oneshot::channel();
-        self.0.send((user.clone(), question, reply)).await.ok()?;
-        answer.await.ok()
+    /// Sends a request about a user's keys. Returns `None` at the end of the program, when their owner has ended.
+    pub(crate) async fn request(&self, user: &Username, request: KeyRequest) -> Option<KeyReply> {
+        let (caller, reply) = oneshot::channel();
+        self.0.send((user.clone(), request, caller)).await.ok()?;
+        reply.await.ok()
     }
 }

@@ -4,7 +4,7 @@
 pub(crate) mod dialect;
 pub(crate) mod frame;
 pub(crate) mod key_check;
-pub(crate) mod key_question;
+pub(crate) mod key_request;
 pub(crate) mod known_keys_handle;
 pub(crate) mod link_report;
 pub(crate) mod link_table;
@@ -12,9 +12,9 @@ pub(crate) mod links;
 pub(crate) mod send_queue;
 
 mod dialer;
+mod key_lookup_limiter;
 mod link;
 mod listener;
-mod question_limiter;
 
 use commons::net::socket::Listener;
 

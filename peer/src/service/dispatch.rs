@@ -18,7 +18,7 @@ use crate::engine::engine_command::EngineCommand;
 use crate::engine::not_signed_in;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
-use crate::limits::{FLUSH_MAX, QUIT_MAX};
+use crate::limits::{DRAIN_ANSWER_MAX, QUIT_MAX};
 use crate::service::account_commands::{Account, administer};
 use crate::service::current_user::CurrentUser;
 use crate::service::{PeerConfig, PeerService};
@@ -146,9 +146,9 @@ impl PeerService {
     /// Gives up the membership of a room, after its last messages had time to arrive. The room is not left while they
     /// cannot be stored.
     async fn leave_room(&self, room: &RoomName) -> Result<(), CommandError> {
-        let flush = self.engine.command(EngineCommand::Flush(Some(Conversation::Room(room.clone()))));
-        match timeout(FLUSH_MAX, flush).await {
-            Ok(flushed) => flushed.map(drop)?,
+        let drain = self.engine.command(EngineCommand::Drain(Some(Conversation::Room(room.clone()))));
+        match timeout(DRAIN_ANSWER_MAX, drain).await {
+            Ok(drained) => drained.map(drop)?,
             Err(_) => {
                 let message =
                     format!("the disk does not respond, so you did not leave {room}. Try again later");
@@ -198,7 +198,7 @@ impl PeerService {
     async fn quit(&self, session: &CurrentUser) -> Answer {
         // A disk that does not respond must not block the end of the program. After the end of the driver nothing can be
         // on its way.
-        let _ = timeout(FLUSH_MAX, self.engine.command(EngineCommand::Flush(None))).await;
+        let _ = timeout(DRAIN_ANSWER_MAX, self.engine.command(EngineCommand::Drain(None))).await;
         let until = Instant::now() + QUIT_MAX;
         let outbox =
             session.history.transaction(|tables| Ok((tables.undelivered()?, tables.waiting_counts(None)?)));

@@ -23,13 +23,13 @@ use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
-use crate::engine::signed_out::SignedOut;
+use crate::engine::pending_sign_in::PendingSignIn;
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{self, EventBus, Row, Subscription};
 use crate::history::request::Request;
 use crate::peer_communication::frame::Frame;
-use crate::peer_communication::key_question::KeyAnswer;
-use crate::peer_communication::known_keys_handle::AskedQuestion;
+use crate::peer_communication::key_request::KeyReply;
+use crate::peer_communication::known_keys_handle::CalledKeyRequest;
 use crate::peer_communication::link_report::LinkReport;
 use crate::service::driver_request::{Begin, CalledCommand, Caller, DriverRequest, Outside};
 use crate::service::reread::Rereads;
@@ -57,10 +57,10 @@ pub(crate) struct Driver {
     event_bus: EventBus,
     rereads: Rereads,
     failure: Arc<OnceLock<CommandError>>,
-    signed_out: SignedOut,
+    pending_sign_in: PendingSignIn,
     session: Option<SignedIn>,
     callers: BTreeMap<Ticket, Caller>,
-    askers: BTreeMap<Ticket, oneshot::Sender<KeyAnswer>>,
+    key_callers: BTreeMap<Ticket, oneshot::Sender<KeyReply>>,
     next_ticket: u64,
     lookups: JoinSet<(Username, Found)>,
 }
@@ -81,10 +81,10 @@ impl Driver {
             event_bus: EventBus::default(),
             rereads: Rereads::default(),
             failure,
-            signed_out: SignedOut::default(),
+            pending_sign_in: PendingSignIn::default(),
             session: None,
             callers: BTreeMap::new(),
-            askers: BTreeMap::new(),
+            key_callers: BTreeMap::new(),
             next_ticket: 0,
             lookups: JoinSet::new(),
         }
@@ -110,7 +110,7 @@ impl Driver {
                 continue;
             };
             let timer = session.engine.next_timer();
-            let Outside { history, history_reports, link_reports, key_questions, .. } = &mut session.outside;
+            let Outside { history, history_reports, link_reports, key_requests, .. } = &mut session.outside;
             let has_room = session.backlog.is_empty();
             tokio::select! {
                 biased;
@@ -119,7 +119,7 @@ impl Driver {
                 Some(report) = history_reports.recv() => self.input(Input::History(report)),
                 Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
                 Some(request) = self.requests.recv() => self.on_request(request),
-                Some(question) = key_questions.recv() => self.on_key_question(question),
+                Some(request) = key_requests.recv() => self.on_key_request(request),
                 Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
                 () = shown.notified() => self.note_shown(),
                 Some(command) = self.commands.recv(), if has_room => self.on_command(command),
@@ -145,7 +145,7 @@ impl Driver {
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
             DriverRequest::Begin(begin) => self.begin(*begin),
             DriverRequest::ForgetSignIn(reply) => {
-                let was_granted = std::mem::take(&mut self.signed_out).is_granted();
+                let was_granted = std::mem::take(&mut self.pending_sign_in).is_granted();
                 // The caller may have stopped waiting.
                 let _ = reply.send(was_granted);
             }
@@ -182,7 +182,7 @@ impl Driver {
     }
 
     fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {
-        if let Some(rooms) = self.signed_out.take_rooms() {
+        if let Some(rooms) = self.pending_sign_in.take_rooms() {
             start.login = Ok(rooms);
         }
         let mut effects = Effects::default();
@@ -191,7 +191,7 @@ impl Driver {
         self.session = Some(SignedIn { engine, outside, backlog: VecDeque::new() });
         self.carry_out(effects);
         self.begin_events(is_unshown);
-        if let Some(reason) = std::mem::take(&mut self.signed_out).lost() {
+        if let Some(reason) = std::mem::take(&mut self.pending_sign_in).lost() {
             self.input(Input::TrackerLost(reason));
         }
         // The caller may have stopped waiting.
@@ -224,10 +224,10 @@ impl Driver {
         self.input(Input::Command(ticket, command));
     }
 
-    fn on_key_question(&mut self, (user, question, asker): AskedQuestion) {
+    fn on_key_request(&mut self, (user, request, caller): CalledKeyRequest) {
         let ticket = self.next_ticket();
-        self.askers.insert(ticket, asker);
-        self.input(Input::KeyQuestion(ticket, user, question));
+        self.key_callers.insert(ticket, caller);
+        self.input(Input::KeyRequest(ticket, user, request));
     }
 
     fn next_ticket(&mut self) -> Ticket {
@@ -242,7 +242,7 @@ impl Driver {
                     if self.session.is_some() {
                         self.input(Input::Granted(request, reply.clone()));
                     } else {
-                        self.signed_out.granted(&request, reply);
+                        self.pending_sign_in.granted(&request, reply);
                     }
                 }
                 if let Some(caller) = caller {
@@ -256,9 +256,9 @@ impl Driver {
                     .publish(&Event::Admin(AdminEvent::Announcement { from, text: text.into() }), Row::None);
             }
             TrackerReport::Update(update) if self.session.is_some() => self.input(Input::RoomUpdate(update)),
-            TrackerReport::Update(update) => self.signed_out.updated(*update),
+            TrackerReport::Update(update) => self.pending_sign_in.updated(*update),
             TrackerReport::Lost(reason) if self.session.is_some() => self.input(Input::TrackerLost(reason)),
-            TrackerReport::Lost(reason) => self.signed_out.tracker_lost(reason),
+            TrackerReport::Lost(reason) => self.pending_sign_in.tracker_lost(reason),
             TrackerReport::Impostor(error) => {
                 let error = from_tracker(error, self.tracker.address());
                 self.event_bus.publish(&error.event(), Row::None);
@@ -322,10 +322,10 @@ impl Driver {
                     let _ = caller.send(outcome);
                 }
             }
-            Effect::KeyAnswer(ticket, answer) => {
-                if let Some(asker) = self.askers.remove(&ticket) {
+            Effect::KeyReply(ticket, reply) => {
+                if let Some(caller) = self.key_callers.remove(&ticket) {
                     // The link may have ended.
-                    let _ = asker.send(answer);
+                    let _ = caller.send(reply);
                 }
             }
             Effect::History(request) if session.backlog.is_empty() => {

@@ -8,14 +8,14 @@ use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::signed_out::EngineStart;
+use crate::engine::engine_start::EngineStart;
 use crate::event_bus::{self, Subscription};
 use crate::history::History;
 use crate::history::history_db::Opened;
 use crate::history::report::Report;
 use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::Announcement;
-use crate::peer_communication::known_keys_handle::AskedQuestion;
+use crate::peer_communication::known_keys_handle::CalledKeyRequest;
 use crate::peer_communication::link_report::LinkReport;
 use crate::peer_communication::links::PeerPeerCommunication;
 
@@ -62,6 +62,6 @@ pub(crate) struct Outside {
     pub(crate) history_reports: mpsc::Receiver<Report>,
     pub(crate) links: PeerPeerCommunication,
     pub(crate) link_reports: mpsc::Receiver<LinkReport>,
-    pub(crate) key_questions: mpsc::Receiver<AskedQuestion>,
+    pub(crate) key_requests: mpsc::Receiver<CalledKeyRequest>,
     pub(crate) contacts: Contacts,
 }

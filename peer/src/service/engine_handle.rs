@@ -10,7 +10,7 @@ use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::engine::engine_command::EngineCommand;
-use crate::engine::signed_out::EngineStart;
+use crate::engine::engine_start::EngineStart;
 use crate::event_bus::{self, Subscription};
 use crate::history::history_db::Opened;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};

@@ -49,7 +49,7 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
-use crate::engine::signed_out::EngineStart;
+use crate::engine::engine_start::EngineStart;
 use crate::history::History;
 use crate::history::history_db::{Author, Opened, Place};
 use crate::history::report::Report;
@@ -286,7 +286,7 @@ impl PeerService {
             identity: proof,
             plaintext: self.config.plaintext,
         };
-        let (keys_handle, key_questions) = KnownKeysHandle::new();
+        let (keys_handle, key_requests) = KnownKeysHandle::new();
         let (links, link_reports) = PeerPeerCommunication::new(config, keys_handle, self.key_lookup());
         // The links say goodbye before they end, so `stop` does not cut this task short.
         self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
@@ -304,7 +304,7 @@ impl PeerService {
             history_reports,
             links: links.clone(),
             link_reports,
-            key_questions,
+            key_requests,
             contacts,
         };
         let session = CurrentUser { user: who.username.clone(), seed, profile, history, links };

@@ -317,7 +317,7 @@ impl World {
                         let stored = self.stations[ANA].log.sent.clone();
                         let is_stored = self.notes.ids.iter().all(|id| stored.contains(id));
                         self.expect(ANA, is_stored, "a message was not stored in the end");
-                        let ticket = self.wait_for(ANA, EngineCommand::Flush(None));
+                        let ticket = self.wait_for(ANA, EngineCommand::Drain(None));
                         self.notes.tickets.push(ticket);
                     } else {
                         self.stop(ANA);

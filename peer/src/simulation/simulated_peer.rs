@@ -15,9 +15,9 @@ use crate::api::Event;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::engine_command::EngineCommand;
+use crate::engine::engine_start::EngineStart;
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
-use crate::engine::signed_out::EngineStart;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, Opened};
 use crate::history::message::SignedMessage;
@@ -28,7 +28,7 @@ use crate::history::testing::device;
 use crate::identity::known_keys::{Announcement, KnownKeys, Pin};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::frame::Frame;
-use crate::peer_communication::key_question::{KeyAnswer, KeyQuestion};
+use crate::peer_communication::key_request::{KeyReply, KeyRequest};
 use crate::peer_communication::link_report::{LinkReport, MessageBatch};
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::links::LinkState;
@@ -147,8 +147,8 @@ pub(crate) struct SimulatedPeer {
     accepted: BTreeSet<Uuid>,
     /// The accepted messages that were given before each other command.
     before: BTreeMap<Ticket, BTreeSet<Uuid>>,
-    /// The last answer about a key.
-    key_answer: Option<KeyAnswer>,
+    /// The reply to the last key check.
+    key_reply: Option<KeyReply>,
 }
 
 impl SimulatedPeer {
@@ -194,7 +194,7 @@ impl SimulatedPeer {
             written: BTreeMap::new(),
             accepted: BTreeSet::new(),
             before: BTreeMap::new(),
-            key_answer: None,
+            key_reply: None,
         };
         peer.carry_out(effects, now, log);
         peer
@@ -297,7 +297,7 @@ impl SimulatedPeer {
                 self.blocked = blocked;
                 return Some(Input::FileWritten(Some(ticket), Ok(())));
             }
-            Effect::KeyAnswer(_, answer) => self.key_answer = Some(answer),
+            Effect::KeyReply(_, reply) => self.key_reply = Some(reply),
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
             Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
         }
@@ -357,8 +357,8 @@ impl SimulatedPeer {
         self.links.get(user).map(|end| end.number)
     }
 
-    fn ask_keys(&mut self, user: &Username, question: KeyQuestion, now: Now, log: &mut Log) {
-        self.input(Input::KeyQuestion(Ticket(0), user.clone(), question), now, log);
+    fn request_keys(&mut self, user: &Username, request: KeyRequest, now: Now, log: &mut Log) {
+        self.input(Input::KeyRequest(Ticket(0), user.clone(), request), now, log);
     }
 
     /// Notes that a link came up, whose other side has proven a key. Refuses it if the key is not the user's.
@@ -367,14 +367,14 @@ impl SimulatedPeer {
         if self.link(user).is_some_and(|current| current > number) {
             return;
         }
-        self.ask_keys(user, KeyQuestion::Proven(key), now, log);
-        if self.key_answer == Some(KeyAnswer::Unknown) {
+        self.request_keys(user, KeyRequest::Check(key), now, log);
+        if self.key_reply == Some(KeyReply::Unknown) {
             let keys = vec![device(user.as_str())];
             let announced = Announcement { keys, endorsements: Vec::new() };
-            self.ask_keys(user, KeyQuestion::Announced(announced), now, log);
-            self.ask_keys(user, KeyQuestion::Proven(key), now, log);
+            self.request_keys(user, KeyRequest::Announce(announced), now, log);
+            self.request_keys(user, KeyRequest::Check(key), now, log);
         }
-        if self.key_answer != Some(KeyAnswer::Yes) {
+        if self.key_reply != Some(KeyReply::Yes) {
             return self.refused_links.push(number);
         }
         self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });

@@ -1,39 +1,20 @@
-//! The peer before the sign-in: it keeps what the tracker says, until this device's data is open.
+//! A sign-in that the tracker granted, until the engine starts: opening this device's data takes a while.
 
-use std::collections::BTreeSet;
-
-use commons::keys::PublicKey;
-use commons::names::Username;
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use commons::snapshot::RoomSnapshot;
 
 use crate::api::tracker_loss::TrackerLoss;
-use crate::identity::known_keys::KnownKeys;
 
-/// The data with which a signed-in user starts the engine.
-pub(crate) struct EngineStart {
-    pub(crate) me: Username,
-    /// The key of this device.
-    pub(crate) own_key: PublicKey,
-    pub(crate) keys: KnownKeys,
-    pub(crate) blocked: BTreeSet<Username>,
-    /// The rooms of the tracker's reply, or the reason why there is none.
-    pub(crate) login: Result<Vec<RoomSnapshot>, Option<TrackerLoss>>,
-    /// The rule that a control of the simulation leaves out.
-    #[cfg(test)]
-    pub(crate) omission: Option<crate::engine::omission::Omission>,
-}
-
-/// The state before the sign-in.
+/// The reports of the tracker before the engine starts.
 #[derive(Debug, Default)]
-pub(crate) struct SignedOut {
+pub(crate) struct PendingSignIn {
     /// The rooms that the tracker named in its reply to the sign-in, in their newest state; `None` before a reply.
     rooms: Option<Vec<RoomSnapshot>>,
     /// The reason why the session was lost after that reply, if it was.
     lost: Option<TrackerLoss>,
 }
 
-impl SignedOut {
+impl PendingSignIn {
     /// Returns whether the tracker has granted a sign-in.
     pub(crate) fn is_granted(&self) -> bool {
         self.rooms.is_some()

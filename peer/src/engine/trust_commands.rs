@@ -10,10 +10,10 @@ use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::status::Trust;
 use crate::engine::Engine;
-use crate::engine::decision::Decision;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, Ticket};
 use crate::engine::omission::Omission;
+use crate::engine::trust_decision::TrustDecision;
 use crate::identity::safety_number::safety_number;
 
 impl Engine {
@@ -22,12 +22,12 @@ impl Engine {
         &mut self,
         ticket: Ticket,
         effects: &mut Effects,
-        decide: impl FnOnce(&mut Self) -> Result<Decision, CommandError>,
+        decide: impl FnOnce(&mut Self) -> Result<TrustDecision, CommandError>,
     ) {
         match decide(self) {
             Ok(decision) => {
                 effects.push(match &decision {
-                    Decision::Block(blocked) => Effect::WriteBlocked(ticket, blocked.clone()),
+                    TrustDecision::Block(blocked) => Effect::WriteBlocked(ticket, blocked.clone()),
                     _ => Effect::WritePins(Some(ticket), self.keys.pins().clone()),
                 });
                 self.decisions.insert(ticket, decision);
@@ -41,7 +41,7 @@ impl Engine {
         &self,
         user: &Username,
         is_blocked: bool,
-    ) -> Result<Decision, CommandError> {
+    ) -> Result<TrustDecision, CommandError> {
         if self.chat.me() == user {
             return Err(CommandError::NotYourself);
         }
@@ -51,11 +51,11 @@ impl Engine {
         } else {
             blocked.remove(user);
         }
-        Ok(Decision::Block(blocked))
+        Ok(TrustDecision::Block(blocked))
     }
 
     /// Accepts the keys that the tracker announces for a user, or the one whose safety number was shown.
-    pub(in crate::engine) fn accept_keys(&mut self, user: Username) -> Result<Decision, CommandError> {
+    pub(in crate::engine) fn accept_keys(&mut self, user: Username) -> Result<TrustDecision, CommandError> {
         if self.keys.is_shown_outdated(&user) {
             return Err(CommandError::Usage(format!(
                 "{user} has yet another key than the one whose safety number you saw: compare again with /verify {user}"
@@ -66,12 +66,12 @@ impl Engine {
             let message = format!("the tracker announces no new key of {user}: nothing to accept");
             return Err(CommandError::Usage(message));
         }
-        Ok(Decision::Accept(user, before))
+        Ok(TrustDecision::Accept(user, before))
     }
 
     /// Records that the safety number of the displayed key was compared. Keys that were not compared are no longer
     /// pinned.
-    pub(in crate::engine) fn verify_keys(&mut self, user: Username) -> Result<Decision, CommandError> {
+    pub(in crate::engine) fn verify_keys(&mut self, user: Username) -> Result<TrustDecision, CommandError> {
         if self.keys.is_changed(&user) {
             return Err(CommandError::KeyChanged(user));
         }
@@ -81,7 +81,7 @@ impl Engine {
             let message = format!("talk to {user} first, then compare: /verify {user}");
             return Err(CommandError::Usage(message));
         }
-        Ok(Decision::Verify(user, before))
+        Ok(TrustDecision::Verify(user, before))
     }
 
     /// Applies the outcome of a write: a decision takes effect, or is undone.
@@ -99,12 +99,12 @@ impl Engine {
             return;
         };
         match (decision, &outcome) {
-            (Decision::Accept(user, _), Ok(())) => {
+            (TrustDecision::Accept(user, _), Ok(())) => {
                 effects.publish([Event::KeyAccepted { peer: user.clone(), endorsed: false }]);
                 effects.push(Effect::DialNow(user.clone()));
                 self.apply_key_hold(&user, effects);
             }
-            (Decision::Verify(user, _), Ok(())) => {
+            (TrustDecision::Verify(user, _), Ok(())) => {
                 effects.publish([Event::KeyVerified { peer: user.clone() }]);
                 let pinned = self.keys.pins().get(&user).map(|pin| pin.keys.clone()).unwrap_or_default();
                 effects.push(Effect::EndOtherLinks(user.clone(), pinned));
@@ -113,12 +113,12 @@ impl Engine {
                     self.chat.link_is(&user, true, self.link_trust(&user));
                 }
             }
-            (Decision::Block(_), Ok(())) if self.omits(Omission::Block) => {}
-            (Decision::Block(blocked), Ok(())) => effects.publish(self.chat.set_blocked(blocked)),
-            (Decision::Accept(user, before) | Decision::Verify(user, before), Err(_)) => {
+            (TrustDecision::Block(_), Ok(())) if self.omits(Omission::Block) => {}
+            (TrustDecision::Block(blocked), Ok(())) => effects.publish(self.chat.set_blocked(blocked)),
+            (TrustDecision::Accept(user, before) | TrustDecision::Verify(user, before), Err(_)) => {
                 self.keys.restore(&user, before);
             }
-            (Decision::Block(_), Err(_)) => {}
+            (TrustDecision::Block(_), Err(_)) => {}
         }
         effects.push(Effect::Answer(ticket, outcome.map(|()| Answer::Done)));
         self.carry_out_deferred(now, effects);

@@ -7,7 +7,7 @@ use commons::names::Username;
 use crate::identity::known_keys::KeyBackup;
 
 /// A decision that is being written to the disk.
-pub(in crate::engine) enum Decision {
+pub(in crate::engine) enum TrustDecision {
     /// The announced keys of a user are accepted. The copy of the keys undoes it.
     Accept(Username, KeyBackup),
     /// The safety number of a user's key was compared. The copy of the keys undoes it.
