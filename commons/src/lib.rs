@@ -2,6 +2,7 @@
 //!
 //! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
 //!   pure rules.
+//! - [`confusables`]: names that look alike.
 //! - [`address_range`]: an IP address or a network, for bans.
 //! - [`tracker_address`]: the address of a tracker, with its key.
 //! - [`protocol`]: the messages between the programs.
@@ -13,6 +14,7 @@
 //! - [`program_documents`]: manual pages and shell completions. [`version`]: the version that `--version` prints.
 
 pub mod address_range;
+pub mod confusables;
 pub mod endorsement;
 pub mod keys;
 pub mod limits;

@@ -38,8 +38,12 @@ pub const ORIGINAL_RECV: usize = 4096;
 /// message. Its threads read within a few milliseconds.
 pub const LEGACY_PACE: Duration = Duration::from_millis(20);
 
-/// Longest user name in characters.
+/// Longest user name in bytes. The reply to LOGIN repeats the names of all members of all rooms of a
+/// user, and fits a frame.
 pub const USERNAME_MAX: usize = 32;
+
+/// Largest number of accents on one letter of a user name (UTS 39, section 5.4).
+pub const ACCENTS_MAX: usize = 4;
 
 /// Largest number of keys per user, one for each device. If every member of every room has all of them, endorsed, the
 /// reply to LOGIN still fits a frame.

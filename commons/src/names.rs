@@ -6,15 +6,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use unicode_normalization::is_nfc;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use crate::limits::{ROOM_NAME_MAX, USERNAME_MAX};
+use crate::confusables::{self, is_identifier, mixes_scripts, skeleton};
+use crate::limits::{ACCENTS_MAX, ROOM_NAME_MAX, USERNAME_MAX};
 
 /// Names that cannot be registered, because they would look like the program itself.
 pub const RESERVED: [&str; 4] = ["system", "tracker", "server", "you"];
 
-/// A user's name: 1 to 32 of `a–z 0–9 . _ -`. It starts with a letter or a digit and is not [`RESERVED`].
+/// A user's name: 1 to 32 bytes of lower-case letters of one writing system, with their accents, `0–9 . _ -`. It starts
+/// with a letter or a digit, is in NFC and is not [`RESERVED`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Username(Arc<str>);
@@ -33,6 +35,20 @@ pub enum NameError {
     /// The text is longer than the given number of characters.
     #[error("a name has at most {0} characters")]
     TooLong(usize),
+    /// A user name is longer than the given number of bytes.
+    #[error(
+        "a name has at most {0} bytes: {0} letters from a to z, or about half as many of another alphabet"
+    )]
+    TooManyBytes(usize),
+    /// The letters of a word come from several scripts.
+    #[error("the letters of a name come from one alphabet: letters of another one can look the same")]
+    MixedScripts,
+    /// A letter has too many accents, or the same one twice.
+    #[error("a letter of the name has too many accents")]
+    Accents,
+    /// The name looks like a reserved one.
+    #[error("the name looks like {0}, which is reserved: choose another name")]
+    LooksReserved(&'static str),
     /// A user name has capitals. The variant holds the corrected name.
     #[error("user names are lower-case: try {0}")]
     Capitals(String),
@@ -64,30 +80,77 @@ pub enum NameError {
 impl Username {
     /// Parses a user name. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_length(text, USERNAME_MAX)?;
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-        // Capitals are easily corrected, so any other error is reported first.
-        if let Some(odd) = text.chars().find(|c| !allowed(*c) && !c.is_ascii_uppercase()) {
-            return Err(NameError::Character { odd, rule: "user names are made of a-z 0-9 . _ -" });
+        if text.is_empty() {
+            return Err(NameError::Empty);
         }
-        let lower = text.to_ascii_lowercase();
+        if text.len() > USERNAME_MAX {
+            return Err(NameError::TooManyBytes(USERNAME_MAX));
+        }
+        // Capitals are easily corrected, so any other error is reported first.
+        let lower: String = text.chars().flat_map(char::to_lowercase).nfc().collect();
+        let allowed =
+            |c: char| is_letter(c) || c.is_ascii_digit() || matches!(c, '.' | '_' | '-') || is_accent(c);
+        if let Some(odd) = lower.chars().find(|c| !allowed(*c) || !is_identifier(*c)) {
+            let rule = "user names are made of letters, 0-9 . _ -";
+            return Err(NameError::Character { odd, rule });
+        }
+        if !lower.starts_with(|c: char| is_letter(c) || c.is_ascii_digit()) {
+            return Err(NameError::Start);
+        }
+        if has_odd_accents(&lower) {
+            return Err(NameError::Accents);
+        }
+        if mixes_scripts(&lower) {
+            return Err(NameError::MixedScripts);
+        }
+        if !is_nfc(text) {
+            return Err(NameError::NotNormalised);
+        }
         if lower != text {
             return Err(NameError::Capitals(lower));
-        }
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            return Err(NameError::Start);
         }
         if RESERVED.contains(&text) {
             return Err(NameError::Reserved(text.to_owned()));
         }
         Ok(Self(text.into()))
     }
+
+    /// Parses the name of a new user, which must not look like a reserved one. Older users keep such a name.
+    pub fn parse_new(text: &str) -> Result<Self, NameError> {
+        let name = Self::parse(text)?;
+        let skeleton = skeleton(text);
+        match RESERVED.iter().find(|reserved| skeleton == confusables::skeleton(reserved)) {
+            Some(reserved) => Err(NameError::LooksReserved(reserved)),
+            None => Ok(name),
+        }
+    }
+}
+
+fn is_letter(c: char) -> bool {
+    c.general_category_group() == GeneralCategoryGroup::Letter
+}
+
+fn is_accent(c: char) -> bool {
+    c.general_category_group() == GeneralCategoryGroup::Mark
+}
+
+/// Whether a letter has more accents than [`ACCENTS_MAX`], or the same one twice (UTS 39, section 5.4).
+fn has_odd_accents(text: &str) -> bool {
+    let decomposed: Vec<char> = text.nfd().collect();
+    decomposed.chunk_by(|_, next| is_accent(*next)).any(|letter| {
+        let accents = letter.get(1..).unwrap_or_default();
+        accents.len() > ACCENTS_MAX || accents.windows(2).any(|pair| pair[0] == pair[1])
+    })
 }
 
 impl RoomName {
     /// Parses a room name. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_length(text, ROOM_NAME_MAX)?;
+        match text.chars().take(ROOM_NAME_MAX + 1).count() {
+            0 => return Err(NameError::Empty),
+            n if n > ROOM_NAME_MAX => return Err(NameError::TooLong(ROOM_NAME_MAX)),
+            _ => {}
+        }
         if let Some(odd) = text.chars().find(|c| !is_printable(*c)) {
             return Err(NameError::Character { odd, rule: "room names are made of printable characters" });
         }
@@ -101,21 +164,15 @@ impl RoomName {
     }
 
     /// Parses the name of a new room. It must not begin with `/` or `@`, as commands and users do in input and on
-    /// screens. Older rooms keep such a name.
+    /// screens, nor with a character that looks like them, and no word mixes scripts. Older rooms keep such a name.
     pub fn parse_new(text: &str) -> Result<Self, NameError> {
-        match text.chars().next() {
+        let name = Self::parse(text)?;
+        match skeleton(text).chars().next() {
             Some(sigil @ '/') => Err(NameError::Sigil(sigil, "command")),
             Some(sigil @ '@') => Err(NameError::Sigil(sigil, "private chat")),
-            _ => Self::parse(text),
+            _ if mixes_scripts(text) => Err(NameError::MixedScripts),
+            _ => Ok(name),
         }
-    }
-}
-
-fn check_length(text: &str, most: usize) -> Result<(), NameError> {
-    match text.chars().take(most + 1).count() {
-        0 => Err(NameError::Empty),
-        n if n > most => Err(NameError::TooLong(most)),
-        _ => Ok(()),
     }
 }
 
@@ -190,16 +247,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_names_take_the_documented_alphabet_only() {
-        for good in ["a", "ana", "0x", "a.b_c-d", &"a".repeat(32)] {
+    fn user_names_take_the_letters_of_one_alphabet() {
+        for good in
+            ["a", "ana", "0x", "a.b_c-d", "joão", "łukasz", "李", "иван", "たろう", "straße", &"a".repeat(32)]
+        {
             assert_eq!(Username::parse(good).unwrap().as_str(), good);
         }
         assert_eq!(Username::parse(""), Err(NameError::Empty));
-        assert_eq!(Username::parse(&"a".repeat(33)), Err(NameError::TooLong(32)));
+        assert_eq!(Username::parse(&"a".repeat(33)), Err(NameError::TooManyBytes(32)));
+        assert_eq!(Username::parse(&"李".repeat(11)), Err(NameError::TooManyBytes(32)));
         assert_eq!(Username::parse("-a"), Err(NameError::Start));
+        assert_eq!(Username::parse("\u{301}a"), Err(NameError::Start));
         assert_eq!(Username::parse("tracker"), Err(NameError::Reserved("tracker".into())));
-        assert!(matches!(Username::parse("joão"), Err(NameError::Character { odd: 'ã', .. })));
-        assert!(matches!(Username::parse("a\u{1b}[2J"), Err(NameError::Character { odd: '\u{1b}', .. })));
+        assert_eq!(Username::parse("joa\u{303}o"), Err(NameError::NotNormalised));
+        assert_eq!(Username::parse("q\u{301}\u{301}"), Err(NameError::Accents));
+        for odd in [' ', '@', '/', '\u{1b}', '\u{200d}', '\u{202e}', '½', 'ﬁ', '𝓪', '🎉', '٣'] {
+            let refused = Username::parse(&format!("a{odd}b"));
+            assert!(matches!(refused, Err(NameError::Character { .. })), "{odd:?} {refused:?}");
+        }
+    }
+
+    #[test]
+    fn user_names_do_not_mix_alphabets() {
+        // The first letter is the Cyrillic one.
+        assert_eq!(Username::parse("аna"), Err(NameError::MixedScripts));
+        assert_eq!(Username::parse("раypal"), Err(NameError::MixedScripts));
+        assert_eq!(Username::parse("東京tower").unwrap().as_str(), "東京tower");
+    }
+
+    #[test]
+    fn a_new_name_does_not_look_like_a_reserved_one() {
+        assert_eq!(Username::parse_new("systern"), Err(NameError::LooksReserved("system")));
+        assert_eq!(
+            Username::parse("systern").unwrap().as_str(),
+            "systern",
+            "a user from earlier keeps the name"
+        );
+        assert_eq!(Username::parse_new("ana").unwrap().as_str(), "ana");
     }
 
     #[test]
@@ -207,6 +291,7 @@ mod tests {
         let error = Username::parse("Ana").unwrap_err();
         assert_eq!(error, NameError::Capitals("ana".into()));
         assert!(error.to_string().contains("try ana"));
+        assert_eq!(Username::parse("JOÃO"), Err(NameError::Capitals("joão".into())));
     }
 
     #[test]
@@ -226,12 +311,14 @@ mod tests {
 
     #[test]
     fn a_new_room_is_not_named_like_a_command_or_a_user() {
-        for bad in ["/quit", "@bob", "/", "@"] {
+        for bad in ["/quit", "@bob", "/", "@", "⁄quit", "∕quit"] {
             let error = RoomName::parse_new(bad).unwrap_err();
             assert!(matches!(error, NameError::Sigil(..)), "{bad}");
             assert_eq!(RoomName::parse(bad).unwrap().as_str(), bad, "a room from earlier keeps its name");
         }
         assert_eq!(RoomName::parse_new("a/b@c").unwrap().as_str(), "a/b@c");
+        assert_eq!(RoomName::parse_new("Sala раypal"), Err(NameError::MixedScripts));
+        assert_eq!(RoomName::parse_new("Team Москва 1º").unwrap().as_str(), "Team Москва 1º");
         assert_eq!(RoomName::parse_new(""), Err(NameError::Empty));
     }
 

@@ -66,7 +66,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["snapshot", "user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names", "address_range"],
-            &["nearest"],
+            &["nearest", "confusables"],
             &["limits"],
         ],
     ),

@@ -4,11 +4,14 @@
 use std::borrow::Borrow;
 use std::fmt::Debug;
 
+use commons::confusables::mixes_scripts;
 use commons::limits::{ROOM_NAME_MAX, USERNAME_MAX};
 use commons::names::{NameError, RESERVED, RoomName, Username};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::is_nfc;
 
 /// Any text, with a preference for texts that resemble names.
 fn text() -> impl Strategy<Value = String> {
@@ -16,6 +19,7 @@ fn text() -> impl Strategy<Value = String> {
         any::<String>(),
         "[a-z0-9._-]{0,34}",
         "[A-Za-z0-9._ -]{0,66}",
+        "[a-zà-ÿа-яα-ω\u{300}-\u{305}א-ת一-三あ-うﬀ-ﬆ٠-٩._-]{0,12}",
         "\\PC{0,70}",
         "[a-z \u{0}-\u{1f}\u{7f}-\u{a0}\u{300}-\u{305}\u{200b}-\u{202e}\u{e0001}]{0,8}",
         proptest::sample::select(&RESERVED[..]).prop_map(str::to_owned),
@@ -53,8 +57,11 @@ proptest! {
     fn user_names_never_panic_and_hold_what_they_promise(text in text()) {
         if let Some(name) = judged(&text, Username::parse(&text))? {
             prop_assert!(name.len() <= USERNAME_MAX);
-            prop_assert!(name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')));
+            let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-') || is_combining_mark(c);
+            prop_assert!(name.chars().all(plain), "{:?}", name);
             prop_assert!(!name.starts_with(['.', '_', '-']));
+            prop_assert!(is_nfc(&name) && !name.chars().any(char::is_uppercase));
+            prop_assert!(!mixes_scripts(&name));
             prop_assert!(!RESERVED.contains(&name.as_str()));
         }
     }
