@@ -51,7 +51,7 @@ pub(crate) fn refused(
         }
         (ErrorCode::InvalidName, Some(TrackerRequest::Register(_) | TrackerRequest::Login(_))) => {
             let suggested = refused.suggestion.as_ref().map(|name| format!(", como em {name}"));
-            let rule = "Nome inválido. Use até 32 caracteres: a–z, 0–9, ponto, hífen ou sublinhado";
+            let rule = "Nome inválido. Use até 32 letras minúsculas, 0–9, ponto, hífen ou sublinhado";
             format!("{rule}{}.", suggested.unwrap_or_default())
         }
         (ErrorCode::InvalidName, _) => {

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{PASSWORD, TestTracker, WRONG, sign_in, with_id};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_user_registers_leaves_and_comes_back() {
@@ -42,6 +42,64 @@ async fn a_name_is_registered_once_however_many_ask() {
     assert_eq!(granted, 1);
 }
 
+/// The code of the answer to a registration on a new connection; null if it is accepted.
+async fn registered(tracker: &TestTracker, name: &str) -> Value {
+    tracker.connect().await.ask(with_id(sign_in("REGISTER", name, 5000))).await["code"].take()
+}
+
+#[tokio::test]
+async fn user_names_are_of_any_script_and_look_unlike() {
+    let tracker = TestTracker::start().await;
+    for name in ["joão", "łukasz", "李", "иван", "oca", "paul1"] {
+        assert!(registered(&tracker, name).await.is_null(), "{name}");
+        tracker.back(name).await;
+    }
+    // Cyrillic letters, a letter for a digit, a mixed name, and a reserved one.
+    for name in ["оса", "paull", "раypal", "systern"] {
+        assert_eq!(registered(&tracker, name).await, "INVALID_NAME", "{name}");
+    }
+    // Control: after the account is deleted, the look-alike is free.
+    tracker.back("oca").await.0.ok(json!({"cmd": "DELETE_ACCOUNT", "password": PASSWORD})).await;
+    assert!(registered(&tracker, "оса").await.is_null());
+    assert_eq!(registered(&tracker, "oca").await, "INVALID_NAME");
+}
+
+#[tokio::test]
+async fn look_alikes_at_the_same_moment_make_one_user() {
+    let tracker = TestTracker::start().await;
+    let mut clients = Vec::new();
+    for name in ["paul1", "paull"].repeat(5) {
+        let mut client = tracker.connect().await;
+        client.send(&sign_in("REGISTER", name, 5000)).await;
+        clients.push(client);
+    }
+    let mut granted = 0;
+    for client in &mut clients {
+        granted += usize::from(client.recv().await["status"] == "OK");
+    }
+    assert_eq!(granted, 1);
+}
+
+#[tokio::test]
+async fn look_alikes_are_refused_after_a_restart_too() {
+    let tracker = TestTracker::start().await;
+    let mut ana = tracker.user("ana").await;
+    ana.ok(json!({"cmd": "CREATE_ROOM", "room": "sala 1"})).await;
+    let tracker = TestTracker::start_in(tracker.stop().await, |_| {}).await;
+    assert_eq!(registered(&tracker, "аnа").await, "INVALID_NAME");
+    let (mut ana, _) = tracker.back("ana").await;
+    assert_eq!(
+        ana.ask(json!({"cmd": "CREATE_ROOM", "room": "sala l", "id": 1})).await["code"],
+        "INVALID_NAME"
+    );
+    assert_eq!(
+        ana.ask(json!({"cmd": "CREATE_ROOM", "room": "sala 1", "id": 2})).await["code"],
+        "ROOM_EXISTS"
+    );
+    ana.ok(json!({"cmd": "DELETE_ROOM", "room": "sala 1"})).await;
+    ana.ok(json!({"cmd": "CREATE_ROOM", "room": "sala l"})).await;
+}
+
 #[tokio::test]
 async fn wrong_password_hides_the_name_and_the_third_closes() {
     let tracker = TestTracker::start().await;
@@ -72,7 +130,7 @@ async fn what_is_missing_or_odd_is_named() {
         (json!({"cmd": "REGISTER", "username": "ana", "password": "123456", "port": 5000}), "MALFORMED"),
         (sign_in("REGISTER", "ana", 0), "MALFORMED"),
         (sign_in("REGISTER", "Ana", 5000), "INVALID_NAME"),
-        (sign_in("LOGIN", "joão", 5000), "INVALID_NAME"),
+        (sign_in("LOGIN", "jo o", 5000), "INVALID_NAME"),
         (sign_in("REGISTER", "tracker", 5000), "INVALID_NAME"),
         (json!({"cmd": "REGISTER", "username": 5, "password": PASSWORD, "port": 1}), "MALFORMED"),
         (json!({"cmd": "NOPE"}), "UNKNOWN_COMMAND"),

@@ -301,9 +301,13 @@ fn line_id(text: &str) -> Result<String, ArgError> {
     }
 }
 
-/// Parses a room's name after Unicode normalisation (NFC): keyboards differ in how they produce accented letters.
+/// Returns a name after Unicode normalisation (NFC): keyboards differ in how they produce accented letters.
+fn normalised(text: &str) -> Result<String, ArgError> {
+    Ok(some(text)?.nfc().collect())
+}
+
 fn room(text: &str) -> Result<RoomName, ArgError> {
-    Ok(RoomName::parse(&some(text)?.nfc().collect::<String>())?)
+    Ok(RoomName::parse(&normalised(text)?)?)
 }
 
 fn new_room(text: &str) -> Result<RoomName, ArgError> {
@@ -312,7 +316,7 @@ fn new_room(text: &str) -> Result<RoomName, ArgError> {
 }
 
 fn user(text: &str) -> Result<Username, ArgError> {
-    Ok(Username::parse(some(text.strip_prefix('@').unwrap_or(text))?)?)
+    Ok(Username::parse(&normalised(text.strip_prefix('@').unwrap_or(text))?)?)
 }
 
 fn conversation(text: &str) -> Result<Conversation, ArgError> {

@@ -138,6 +138,7 @@ impl From<RoomFailure> for RequestError {
         let code = match failure {
             RoomFailure::NotFound => ErrorCode::RoomNotFound,
             RoomFailure::Exists => ErrorCode::RoomExists,
+            RoomFailure::LooksAlike => ErrorCode::InvalidName,
             RoomFailure::TooMany => ErrorCode::Busy,
             RoomFailure::Rule(RoomError::Full) => ErrorCode::RoomFull,
             RoomFailure::Rule(RoomError::NotAMember) => ErrorCode::NotAMember,

@@ -95,14 +95,19 @@ impl UserCommandHandler {
         let offered = offered(&credentials)?;
         let digest = digest("password", &offered)?;
         let admitted = admit(&credentials, from.ip)?;
+        Username::parse_new(admitted.username.as_str())?;
         self.may_register(&credentials, from)?;
         let username = &admitted.username;
         let taken = || {
             RequestError::new(ErrorCode::UsernameTaken, format!("{username} is taken: choose another name"))
         };
-        // This check saves a password hash. The decisive check is made again when the account is created.
+        // These checks save a password hash. The decisive check is made again when the account is created.
         if self.users.exists(username) {
             return Err(taken());
+        }
+        if self.users.has_look_alike(username) {
+            let msg = format!("{username} looks like the name of another user: choose another name");
+            return Err(RequestError::new(ErrorCode::InvalidName, msg));
         }
         let registration = self.authenticator.registration(from.ip)?;
         let made = self.create(username, digest, from.ip).await;

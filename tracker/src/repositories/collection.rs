@@ -16,6 +16,7 @@ use crate::repositories::data_folder::{DataFolder, OpenError};
 use crate::repositories::frozen_entries::FrozenEntries;
 use crate::repositories::json_file::Loaded;
 use crate::repositories::manifest::Manifest;
+use crate::repositories::name_claims::{NameClaim, NameClaims};
 use crate::repositories::record::Record;
 use crate::repositories::table::Table;
 use crate::repositories::update::{Change, StorageError, Update};
@@ -28,16 +29,18 @@ use crate::timing::Timing;
 pub(crate) struct Collection<T> {
     committed: Arc<RwLock<Table<T>>>,
     changes: mpsc::Sender<Request<T>>,
+    claims: NameClaims,
     ended: CancellationToken,
     flushes: Arc<Timing>,
 }
 
 impl<T> Clone for Collection<T> {
     fn clone(&self) -> Self {
-        let Self { committed, changes, ended, flushes } = self;
+        let Self { committed, changes, claims, ended, flushes } = self;
         Self {
             committed: committed.clone(),
             changes: changes.clone(),
+            claims: claims.clone(),
             ended: ended.clone(),
             flushes: flushes.clone(),
         }
@@ -68,7 +71,7 @@ impl<T: Record> Collection<T> {
         };
         let thread = thread::Builder::new().name(path.display().to_string());
         thread.spawn(move || committer.run()).map_err(OpenError::at(&path))?;
-        Ok(Self { committed, changes, ended, flushes })
+        Ok(Self { committed, changes, claims: NameClaims::default(), ended, flushes })
     }
 
     /// Calls `look` with an entry under the read lock. Returns `None` if there is no such entry.
@@ -84,6 +87,19 @@ impl<T: Record> Collection<T> {
     /// Whether an entry with this key exists.
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.committed().entries.contains_key(key)
+    }
+
+    /// Whether another entry has a key that looks like this one.
+    pub(crate) fn has_look_alike(&self, key: &str) -> bool {
+        self.committed().has_look_alike(key)
+    }
+
+    /// Claims the key of an entry that is about to be created. Returns `None` if a key that looks like it is taken or
+    /// claimed. Hold the claim until the entry is created: of two look-alikes at the same moment, one is created.
+    pub(crate) fn claim(&self, key: &str) -> Option<NameClaim> {
+        let claim = self.claims.claim(T::skeleton(key).unwrap_or_else(|| key.to_owned()))?;
+        // The order matters: an entry is visible before its claim ends.
+        (!self.has_look_alike(key)).then_some(claim)
     }
 
     /// The times of writing changes to the disk.

@@ -12,6 +12,7 @@ pub(crate) mod frozen_entries;
 pub(crate) mod journal;
 pub(crate) mod json_file;
 pub(crate) mod manifest;
+mod name_claims;
 pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;

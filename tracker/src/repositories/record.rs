@@ -20,6 +20,11 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     /// Prepares the entry for a new run of the tracker.
     fn begin_run(&mut self) {}
 
+    /// The skeleton of the entry's key, if no two entries may have keys that look alike.
+    fn skeleton(_key: &str) -> Option<String> {
+        None
+    }
+
     /// Secondary keys under which the index also files the entry.
     fn index_keys(&self) -> Vec<String> {
         Vec::new()

@@ -2,6 +2,7 @@
 //! It stores each room with its owner, its members and its revision.
 
 use chrono::{DateTime, Utc};
+use commons::confusables;
 use commons::names::{RoomName, Username};
 use commons::room::{Joined, Room, RoomError, Seat};
 use commons::snapshot::ChangeKind;
@@ -25,6 +26,9 @@ pub(crate) enum RoomFailure {
     /// A room already has this name.
     #[error("this room already exists: join it, or choose another name")]
     Exists,
+    /// Another room has a name that looks like the new one.
+    #[error("another room has a name that looks like this one: choose another name")]
+    LooksAlike,
     /// The tracker already has the maximum number of rooms.
     #[error("the tracker has its maximum number of rooms")]
     TooMany,
@@ -160,6 +164,10 @@ impl Record for Room {
         lost.into_iter().chain(freed).collect()
     }
 
+    fn skeleton(key: &str) -> Option<String> {
+        Some(confusables::skeleton(key))
+    }
+
     /// Advances to the next block of revisions. Presence changes may have used up the stored block, because they raise
     /// the revision in memory only.
     fn begin_run(&mut self) {
@@ -247,6 +255,7 @@ impl RoomRepository {
         if self.rooms.len() >= ROOMS_MAX {
             return Err(RoomFailure::TooMany);
         }
+        let Some(_claim) = self.rooms.claim(name.as_str()) else { return Err(RoomFailure::LooksAlike) };
         let room = Room::create(name.clone(), owner.clone(), now);
         let decide = move |present: Option<&Room>| match present {
             Some(_) => (Change::Keep, Err(RoomFailure::Exists)),

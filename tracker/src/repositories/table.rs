@@ -1,7 +1,9 @@
 //! The table that readers of a collection see.
 //! It holds the committed entries by name, an index by secondary key, and the stream of the changes.
 
+use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -17,6 +19,10 @@ pub(crate) struct Table<T> {
     pub(crate) entries: BTreeMap<String, Arc<T>>,
     /// The index: secondary key → names of the entries filed under it.
     pub(crate) index: BTreeMap<String, BTreeSet<String>>,
+    /// The number of entries per skeleton of their key, by a hash of the skeleton. Two skeletons with one hash would only
+    /// refuse a free name. The hash is keyed, so nobody can look for such a pair.
+    skeletons: HashMap<u64, u32>,
+    hasher: RandomState,
     /// The sending end of the stream of changes. Without a watcher, it keeps nothing.
     pub(crate) changes: broadcast::Sender<Committed<T>>,
 }
@@ -41,7 +47,13 @@ impl<T> Clone for Committed<T> {
 impl<T: Record> FromIterator<(String, T)> for Table<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(entries: I) -> Self {
         let changes = broadcast::Sender::new(WATCH_BACKLOG);
-        let mut committed = Self { entries: BTreeMap::new(), index: BTreeMap::new(), changes };
+        let mut committed = Self {
+            entries: BTreeMap::new(),
+            index: BTreeMap::new(),
+            skeletons: HashMap::new(),
+            hasher: RandomState::new(),
+            changes,
+        };
         for (key, value) in entries {
             committed.apply(Committed { key, value: Some(Arc::new(value)), by: None });
         }
@@ -64,11 +76,42 @@ impl<T: Record> Table<T> {
         for new in value.iter().flat_map(|value| value.index_keys()) {
             self.index.entry(new).or_default().insert(key.clone());
         }
-        match value {
-            Some(value) => drop(self.entries.insert(key.clone(), value.clone())),
-            None => drop(self.entries.remove(key)),
+        let (before, after) = match value {
+            Some(value) => (self.entries.insert(key.clone(), value.clone()), true),
+            None => (self.entries.remove(key), false),
+        };
+        match (before.is_some(), after) {
+            (false, true) => self.count_skeleton(key),
+            (true, false) => self.forget_skeleton(key),
+            (false, false) | (true, true) => {}
         }
         // Nobody may be watching.
         let _ = self.changes.send(change);
+    }
+
+    /// Whether another entry has a key that looks like this one.
+    pub(crate) fn has_look_alike(&self, key: &str) -> bool {
+        let own = u32::from(self.entries.contains_key(key));
+        let alike = self.skeleton_hash(key).and_then(|hash| self.skeletons.get(&hash));
+        alike.is_some_and(|count| *count > own)
+    }
+
+    fn count_skeleton(&mut self, key: &str) {
+        if let Some(hash) = self.skeleton_hash(key) {
+            *self.skeletons.entry(hash).or_default() += 1;
+        }
+    }
+
+    fn forget_skeleton(&mut self, key: &str) {
+        let Some(hash) = self.skeleton_hash(key) else { return };
+        let Entry::Occupied(mut count) = self.skeletons.entry(hash) else { return };
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+
+    fn skeleton_hash(&self, key: &str) -> Option<u64> {
+        Some(self.hasher.hash_one(T::skeleton(key)?))
     }
 }

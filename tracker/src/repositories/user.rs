@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use commons::confusables;
 use commons::names::Username;
 use commons::user::PasswordDigest;
 use serde_json::value::{RawValue, to_raw_value};
@@ -61,6 +62,10 @@ impl Record for Account {
             StoredPassword::Digest(digest) => to_raw_value(digest),
         }
     }
+
+    fn skeleton(key: &str) -> Option<String> {
+        Some(confusables::skeleton(key))
+    }
 }
 
 /// The repository of user accounts.
@@ -78,6 +83,11 @@ impl UserRepository {
     /// Whether an account with this name exists.
     pub(crate) fn exists(&self, username: &Username) -> bool {
         self.users.contains(username.as_str())
+    }
+
+    /// Whether another account has a name that looks like this one.
+    pub(crate) fn has_look_alike(&self, username: &Username) -> bool {
+        self.users.has_look_alike(username.as_str())
     }
 
     /// The number of accounts.
@@ -103,8 +113,9 @@ impl UserRepository {
         self.users.read(username.as_str(), |account| account.password == *password).unwrap_or(false)
     }
 
-    /// Creates an account. Returns `false` if the name is taken.
+    /// Creates an account. Returns `false` if the name is taken, or one that looks like it.
     pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
+        let Some(_claim) = self.users.claim(username.as_str()) else { return Ok(false) };
         let decide = move |present: Option<&Account>| match present {
             Some(_) => (Change::Keep, false),
             None => (Change::Put(Account::new(StoredPassword::Hash(hash.clone()))), true),

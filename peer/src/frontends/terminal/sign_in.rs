@@ -13,6 +13,7 @@ use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::account_recovery::come_back;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::prompts::{SignInError, ask_yes, confirmed, print};
+use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
 use crate::frontends::terminal::user_choice::{ask_name, choose_user};
@@ -70,6 +71,10 @@ pub async fn sign_in(
                     Offered::Made => return Ok(username),
                     Offered::Declined => "Once more",
                     Offered::Taken => "Wrong password, for that name has an account",
+                    Offered::Unfit(error) => {
+                        username = other_name(&error).await?;
+                        continue;
+                    }
                 };
                 if !can_retype || left == 0 {
                     return Err(SignInError::Refused(error));
@@ -84,6 +89,10 @@ pub async fn sign_in(
                     username = ask_name().await?;
                 }
                 register = false;
+            }
+            CommandError::Refused { code: ErrorCode::InvalidName, .. } => {
+                username = other_name(&error).await?;
+                typed = Some(who.password);
             }
             CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if can_retype => {
                 print(tries_left("Wrong password", left)).await?;
@@ -107,6 +116,8 @@ enum Offered {
     Declined,
     /// The name belongs to an existing account.
     Taken,
+    /// The tracker does not accept the name for a new account.
+    Unfit(CommandError),
 }
 
 /// Offers to create an account, after the tracker refused the name with this password.
@@ -129,8 +140,15 @@ async fn make_account(
     match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
         Ok(()) => Ok(Offered::Made),
         Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
+        Err(error @ CommandError::Refused { code: ErrorCode::InvalidName, .. }) => Ok(Offered::Unfit(error)),
         Err(error) => Err(SignInError::Refused(error)),
     }
+}
+
+/// Says why the tracker refused the name of a new account, and asks for another one.
+async fn other_name(error: &CommandError) -> Result<Username, SignInError> {
+    print(format!("{}.\n", sanitize(&error.words()))).await?;
+    ask_name().await
 }
 
 fn tries_left(why: &str, left: usize) -> String {

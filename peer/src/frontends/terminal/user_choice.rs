@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use commons::names::Username;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::frontends::terminal::prompts::{PASSWORD, SignInError, ask_line, print};
 use crate::frontends::terminal::sanitize::sanitize;
@@ -57,7 +58,7 @@ pub(crate) async fn choose_user(
 pub(crate) async fn ask_name() -> Result<Username, SignInError> {
     loop {
         let typed = ask_line("Your name: ").await?;
-        match Username::parse(typed.trim()) {
+        match Username::parse(&typed.trim().nfc().collect::<String>()) {
             Ok(username) => return Ok(username),
             Err(error) => print(format!("{}\n", sanitize(&error.to_string()))).await?,
         }

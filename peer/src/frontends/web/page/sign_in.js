@@ -92,7 +92,7 @@ export class SignIn extends View {
 			return;
 		}
 		const tracker = joinAddress(host.trim(), port.trim());
-		await this.#ask(command, { tracker, username: name.trim(), password, ...(key.trim() && { tracker_key: digitsOf(key) }) }, meanwhile);
+		await this.#ask(command, { tracker, username: name.trim().normalize("NFC"), password, ...(key.trim() && { tracker_key: digitsOf(key) }) }, meanwhile);
 	}
 
 	/** @param {string} command @param {Fields} fields @param {string} meanwhile */
@@ -147,11 +147,11 @@ export class SignIn extends View {
 /** Returns what is wrong with the input, by field. @param {SignInInput} input @param {boolean} isNew true for a new account @returns {Record<string, string>} */
 export function problemsOf({ host, port, name, password, key }, isNew) {
 	const number = /^\s*\d{1,5}\s*$/.test(port) ? Number(port) : 0;
-	const isName = /^[a-z0-9][a-z0-9._-]{0,31}$/.test(name.trim());
+	const isName = /^[\p{L}0-9][\p{L}\p{M}0-9._-]*$/u.test(name.trim()) && name === name.toLowerCase();
 	const found = {
 		"tracker-host": !/^\S+$/.test(host.trim()) && "Type the host of the tracker, for example 127.0.0.1.",
 		"tracker-port": (number < 1 || number > 65535) && "The port is a number from 1 to 65535.",
-		"name": !name.trim() ? "Type your name." : !isName && "A name has 1 to 32 small letters a–z, digits, or . _ -",
+		"name": !name.trim() ? "Type your name." : !isName && "A name has small letters, digits, or . _ -",
 		"password": !password ? "Type your password." : isNew && tooShort(password),
 		"tracker-key": !/^([0-9a-f]{64})?$/.test(digitsOf(key)) && "A key has 64 digits from 0 to 9 and a to f.",
 	};
