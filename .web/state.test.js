@@ -11,6 +11,7 @@ const state_ = await load("state.js");
 const { safeRow, safeText } = await load("safe_text.js");
 const { problemsOf, splitAddress, joinAddress } = await load("sign_in.js");
 const words = await load("words.js");
+const { HistoryReader } = await load("history.js");
 const { Questions } = await load("questions.js");
 
 const member = username => ({ username, connected: true, since: 1, keys: [] });
@@ -40,6 +41,28 @@ function signedIn() {
 }
 
 const from = (author, id, content = "hi", more = {}) => ({ id, room: "sala", from: author, content, sent_at: "2026-01-01T12:00:00Z", ...more });
+
+describe("the history", () => {
+  it("begins at the newest message if the oldest one was erased", async () => {
+    const { state, sala } = signedIn();
+    const line = id => from("bob", id);
+    const commands = [];
+    const answers = [{ lines: [line("m5")], more: true }, { code: "USAGE" }, { lines: [line("m9")] }];
+    const command = (_, { before }) => {
+      commands.push(before);
+      const answer = answers.shift();
+      return answer.code ? Promise.reject(answer) : Promise.resolve(answer);
+    };
+    const reader = new HistoryReader({ state, command, draw: () => {} });
+    await reader.load(sala);
+    await reader.loadOlder(sala);
+    while (sala.loaded === "loading") {
+      await Promise.resolve();
+    }
+    assert.deepEqual(commands, [undefined, "m5", undefined]);
+    assert.deepEqual([sala.loaded, sala.rows.map(row => row.id), sala.older], ["yes", ["m9"], false]);
+  });
+});
 
 describe("events", () => {
   it("take a snapshot over as it is", () => {

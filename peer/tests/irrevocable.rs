@@ -83,6 +83,30 @@ async fn deleting_an_empty_room_asks_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leaving_a_room_wants_a_yes_and_a_private_chat_none() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let (mut ana, mut bob) = two_in_sala(&tracker, data.path()).await;
+    ana.line("/leave");
+    ana.shows("You stay its owner, and your seat is kept.");
+    ana.shows("Leave sala? [y/N]");
+    ana.line("n");
+    ana.shows("you are still in it");
+    ana.line("still here");
+    assert_eq!(bob.next_lines(1).await, ["still here"], "the answer is no message");
+    ana.line("@bob");
+    ana.ends_with(&["@bob", ">"]);
+    ana.line("/leave");
+    ana.shows("*** the chat with bob is closed");
+    ana.line("/leave sala");
+    ana.wait("the question", |screen| screen.text().matches("your seat is kept").count() == 2);
+    ana.line("y");
+    ana.wait("the question's end", |screen| !screen.text().contains("[y/N]"));
+    bob.until(|event| matches!(event, Event::RoomUpdate { username, .. } if username.as_str() == "ana"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn forgetting_a_conversation_wants_a_yes() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
@@ -121,7 +145,11 @@ async fn control_in_a_pipe_both_are_done_at_once() {
     ana.event("room_entered");
     bob.join("sala").await;
     ana.event("link");
-    ana.line("/delete");
+    ana.line("/create porto");
+    ana.event("room_entered");
+    ana.line("/leave porto");
+    ana.event("room_left");
+    ana.line("/delete sala");
     ana.event("room_deleted");
 }
 

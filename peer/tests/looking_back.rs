@@ -269,4 +269,12 @@ async fn a_program_pages_by_message_ids() {
     ana.line("/more");
     let page = ana.event("history");
     assert_eq!((&page["lines"][0]["content"], page.get("more")), (&"one".into(), None));
+    ana.line("/history 1");
+    ana.event("history");
+    ana.line("/forget sala");
+    ana.event("forgotten");
+    ana.line("three");
+    ana.event("sent");
+    ana.line("/more");
+    assert_eq!(ana.event("history")["lines"][0]["content"], "three", "it begins again");
 }

@@ -274,6 +274,8 @@ async fn a_closed_private_chat_is_named_and_a_room_opens() {
     ana.line("/switch sala");
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("/leave");
+    ana.shows("Leave sala? [y/N]");
+    ana.line("y");
     ana.ends_with(&["*** you are no longer in sala", "lobby", ">"]);
 }
 

@@ -157,6 +157,9 @@ pub enum CommandError {
     /// The line is not a valid command; the text says why.
     #[error("{0}")]
     Usage(String),
+    /// The message at which a page ends or begins is not stored. It may have been erased a moment ago.
+    #[error("that message is no longer stored here. Ask again without it to begin at the newest message")]
+    NotStored,
     /// An operation on this device failed; the text says why.
     #[error("{0}")]
     Local(String),
@@ -205,7 +208,7 @@ impl CommandError {
             | Self::AccountUnknown(_)
             | Self::PasswordChanged(_) => "INVALID_CREDENTIALS",
             Self::PasswordTooShort => "PASSWORD_TOO_SHORT",
-            Self::Usage(_) => "USAGE",
+            Self::Usage(_) | Self::NotStored => "USAGE",
             Self::Local(_) => "LOCAL",
         };
         own.to_owned()

@@ -22,6 +22,13 @@ pub enum Loss {
     RoomOfOthers(RoomName),
     /// The account of another user, which an admin deletes.
     AccountOfOther(Username),
+    /// The user's place in a room, and the messages that still wait for its members.
+    Membership {
+        /// The name of the room.
+        room: RoomName,
+        /// True if the user owns the room, and so keeps the place.
+        is_owner: bool,
+    },
     /// The messages of a conversation on this device.
     History(Conversation),
     /// The account, its rooms, and all its data on this device.

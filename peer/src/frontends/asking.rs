@@ -89,6 +89,14 @@ impl Asking {
         self.confirming.is_some()
     }
 
+    /// Returns what a refusal means.
+    pub(crate) fn refusal(&self) -> &'static str {
+        match self.confirming {
+            Some(Command::Leave { .. }) => "you are still in it",
+            _ => "nothing was deleted",
+        }
+    }
+
     /// Returns the command if the answer confirms it.
     pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
         let yes = ["y", "yes", "s", "sim"].contains(&answer.trim().to_lowercase().as_str());

@@ -338,7 +338,9 @@ impl Frontend {
     /// Executes a command. Shows the events that arrive during it, and the events that it caused before its answer.
     async fn carry_out(&mut self, mut command: Command) -> Result<CommandOutcome, OutputClosed> {
         self.renderer.note(&mut command);
-        let Some(mut answer) = self.execute(&command).await? else { return Ok(CommandOutcome::Stopped) };
+        let Some(mut answer) = self.execute_page(&mut command).await? else {
+            return Ok(CommandOutcome::Stopped);
+        };
         if let Ok(answer) = &mut answer {
             self.renderer.conversations().on_answer(&command, answer);
         }

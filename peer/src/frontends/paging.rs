@@ -5,6 +5,7 @@
 use crate::api::Command;
 use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
+use crate::api::error::CommandError;
 use crate::api::past::Before;
 
 /// The command that shows the next page.
@@ -32,6 +33,20 @@ impl Paging {
                 self.next = before.map(|it| Command::Search { words: words.clone(), before: Some(it) });
             }
             _ => {}
+        }
+    }
+
+    /// Returns the command for the newest page, if the message at which a page was to end has been erased.
+    pub(crate) fn restarted(command: &Command, outcome: &Result<Answer, CommandError>) -> Option<Command> {
+        match (command.clone(), outcome) {
+            (
+                Command::History { lines, conversation, before: Some(_), after },
+                Err(CommandError::NotStored),
+            ) => Some(Command::History { lines, conversation, before: None, after }),
+            (Command::Search { words, before: Some(_) }, Err(CommandError::NotStored)) => {
+                Some(Command::Search { words, before: None })
+            }
+            _ => None,
         }
     }
 
@@ -86,6 +101,19 @@ mod tests {
         assert!(paging.next().is_some(), "other answers change nothing");
         paging.note(&command, &shown(false, None));
         assert!(paging.next().is_none(), "that was all");
+    }
+
+    #[test]
+    fn begins_at_the_newest_message_if_its_last_one_was_erased() {
+        let before = || Some(Before::from(&message(4)));
+        let search = |before| Command::Search { words: "x".into(), before };
+        let history = |before| Command::History { lines: 5, conversation: None, before, after: None };
+        let erased = Err(CommandError::NotStored);
+        assert!(Paging::restarted(&search(before()), &erased) == Some(search(None)));
+        assert!(Paging::restarted(&history(before()), &erased) == Some(history(None)));
+        assert!(Paging::restarted(&history(None), &erased).is_none(), "that would not end");
+        assert!(Paging::restarted(&history(before()), &Ok(Answer::Done)).is_none());
+        assert!(Paging::restarted(&history(before()), &Err(CommandError::NotYourself)).is_none());
     }
 
     #[test]

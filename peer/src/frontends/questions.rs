@@ -81,9 +81,10 @@ impl Frontend {
 
     /// Handles the answer to that question. Returns the command if it was confirmed.
     pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
+        let refusal = self.asking.refusal();
         let confirmed = self.asking.confirmed(answer);
         if confirmed.is_none() {
-            return self.refuse(&CommandError::usage("nothing was deleted")).await;
+            return self.refuse(&CommandError::usage(refusal)).await;
         }
         // Showing nothing removes the question from the screen.
         self.show(Vec::new()).await?;

@@ -5,10 +5,13 @@
 use std::time::Instant;
 
 use crate::api::Command;
+use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::frontends::Frontend;
 use crate::frontends::conversations::next_unread;
 use crate::frontends::output::OutputClosed;
+use crate::frontends::paging::Paging;
+use crate::frontends::renderer::Renderer;
 use crate::identity::password::Password;
 
 impl Frontend {
@@ -44,6 +47,20 @@ impl Frontend {
                     .await
             }
         }
+    }
+
+    /// Executes a command. A page of `/more` begins at the newest message if its last one was erased meanwhile; a
+    /// program decides that for itself.
+    pub(crate) async fn execute_page(
+        &mut self,
+        command: &mut Command,
+    ) -> Result<Option<Result<Answer, CommandError>>, OutputClosed> {
+        let outcome = self.execute(command).await?;
+        let is_request = matches!(&self.renderer, Renderer::Json(replies, _) if replies.requests);
+        let newest = outcome.as_ref().filter(|_| !is_request);
+        let Some(newest) = newest.and_then(|it| Paging::restarted(command, it)) else { return Ok(outcome) };
+        *command = newest;
+        self.execute(command).await
     }
 
     /// Returns the command that opens the next conversation with unread messages.

@@ -7,6 +7,7 @@ use commons::names::RoomName;
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::administration::AdminCommand;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::service::PeerService;
@@ -16,6 +17,9 @@ impl PeerService {
     pub async fn loss(&self, command: &Command) -> Option<Loss> {
         match command {
             Command::Delete { room } => self.room_loss(room.clone()?).await,
+            Command::Leave { conversation: Some(Conversation::Room(room)) } => {
+                self.membership_loss(room.clone()).await
+            }
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
             Command::Admin(AdminCommand::AdminDeleteRoom { room }) => Some(Loss::RoomOfOthers(room.clone())),
             Command::Admin(AdminCommand::AdminRemove { user }) => Some(Loss::AccountOfOther(user.clone())),
@@ -24,6 +28,14 @@ impl PeerService {
             }
             _ => None,
         }
+    }
+
+    /// Returns what leaving a room destroys. A private chat begins again with the next message, so nothing is lost.
+    async fn membership_loss(&self, room: RoomName) -> Option<Loss> {
+        let me = &self.session.get()?.user;
+        let rooms = self.engine.snapshot(self.signed_out()).await.ok()?.rooms;
+        let entered = rooms.into_iter().find(|entered| entered.name == room)?;
+        Some(Loss::Membership { room, is_owner: entered.owner == *me })
     }
 
     /// Returns what the deletion of a room destroys.

@@ -29,6 +29,17 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
                 question: format!("Delete {room}? [y/N]"),
             }
         }
+        Loss::Membership { room, is_owner } => {
+            let seat = if *is_owner {
+                "You stay its owner, and your seat is kept."
+            } else {
+                "Your seat becomes free, and somebody else may take it."
+            };
+            Warning {
+                rows: vec![format!("{seat} Your messages that still wait are given up.")],
+                question: format!("Leave {room}? [y/N]"),
+            }
+        }
         Loss::History(conversation) => {
             let mut rows = vec![format!(
                 "All messages of {conversation} on this computer are erased, and those that wait for somebody are \

@@ -66,7 +66,7 @@ impl PeerService {
             Some(Before { id: before, from }) => tables.page_before(&id, (&before, from.as_ref()), lines + 1),
             None => tables.page(&id, None, lines + 1).map(Some),
         });
-        let mut kept = page.await?.ok_or_else(message_not_stored)?;
+        let mut kept = page.await?.ok_or(CommandError::NotStored)?;
         // One message more than requested shows that there are older ones.
         let more = kept.len() > lines;
         kept.drain(..kept.len().saturating_sub(lines));
@@ -87,7 +87,7 @@ impl PeerService {
         let After { id: after, from } = after;
         let page =
             history.transaction(move |tables| tables.page_after(&id, (&after, from.as_ref()), lines + 1));
-        let mut kept = page.await?.ok_or_else(message_not_stored)?;
+        let mut kept = page.await?.ok_or(CommandError::NotStored)?;
         let more = kept.len() > lines;
         kept.truncate(lines);
         Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
@@ -110,7 +110,7 @@ impl PeerService {
         let before = match before {
             Some(Before { id, from }) => {
                 let row = history.transaction(move |tables| tables.row_of(&id, from.as_ref())).await?;
-                Some(row.ok_or_else(message_not_stored)?)
+                Some(row.ok_or(CommandError::NotStored)?)
             }
             None => None,
         };
@@ -306,14 +306,6 @@ impl PeerService {
         let current: Vec<_> = rooms.into_iter().map(|room| (room.name, room.id)).collect();
         Ok(names(&kept, &current))
     }
-}
-
-/// Returns the error for a page at a message that is not stored. It may have been erased a moment ago.
-fn message_not_stored() -> CommandError {
-    CommandError::Usage(
-        "that message is no longer stored here. Ask again without it to begin at the newest message"
-            .to_owned(),
-    )
 }
 
 impl From<HistoryFailed> for CommandError {

@@ -105,7 +105,8 @@ export class HistoryReader extends View {
 			mergeOlder(conversation, lines.map(line => messageRow(this.state, line)));
 			conversation.older = more === true;
 		} catch (error) {
-			this.#failed(conversation, error);
+			// The message was erased meanwhile, for example in another tab.
+			error.code === "USAGE" ? this.reload(conversation) : this.#failed(conversation, error);
 		} finally {
 			this.#busy.delete(conversation.key);
 		}

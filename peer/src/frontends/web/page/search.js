@@ -11,8 +11,16 @@ const QUOTED = 500;
 export async function search(app, words) {
 	const list = element("ol", { class: "found", "aria-label": "Search results" });
 	const more = buttons();
+	const find = last => app.actions.unlocked(() => app.command("search", { words, before: last?.id, before_from: last?.from }));
 	const load = async last => {
-		const answer = await app.actions.unlocked(() => app.command("search", { words, before: last?.id, before_from: last?.from }));
+		const answer = await find(last).catch(error => {
+			if (!last || error.code !== "USAGE") {
+				throw error;
+			}
+			// The last message was erased meanwhile: the list begins again.
+			list.replaceChildren();
+			return find(undefined);
+		});
 		if (answer) {
 			list.append(...answer.lines.map(line => foundRow(app, line)));
 			more.replaceChildren(...(answer.more ? [button("Older results", () => app.tried(() => load(answer.lines.at(-1))))] : []));
