@@ -101,6 +101,18 @@ describe("events", () => {
     assert.deepEqual([direct.unread, direct.mentions, direct.read], [0, 0, "bob m4"]);
   });
 
+  it("show who is away, until they are back or a snapshot says otherwise", () => {
+    const { state, give } = signedIn();
+    const away = () => [state.away, state.users.get("bob").away];
+    assert.deepEqual(away(), [null, null]);
+    give("presence", { user: "bob", away: "lunch" });
+    give("presence", { user: "ana", away: "" });
+    assert.deepEqual(away(), ["", "lunch"]);
+    give("presence", { user: "ana" });
+    give("snapshot", snapshot);
+    assert.deepEqual(away(), [null, null]);
+  });
+
   it("alert to no message that the word filter hides", () => {
     const { state, give, sala } = signedIn();
     state.open = "to:bob";

@@ -127,6 +127,7 @@ variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Welcome(_) => "WELCOME",
     PeerMessage::Message { .. } => "MESSAGE",
     PeerMessage::Leave { .. } => "LEAVE",
+    PeerMessage::Presence { .. } => "PRESENCE",
     PeerMessage::Received { .. } => "RECEIVED",
     PeerMessage::Have { .. } => "HAVE",
     PeerMessage::Want { .. } => "WANT",

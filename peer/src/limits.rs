@@ -199,6 +199,12 @@ pub const SHOWN_ROWS: usize = 1000;
 /// Folded messages that `/show` finds: the last ones on the screen, of at most 8 KiB each.
 pub const FOLDED_KEPT: usize = 200;
 
+/// Characters of an away text: it stands beside a name.
+pub const AWAY_CHARS: usize = 80;
+
+/// Time between two events about one user's away text: nobody reads faster, and a flood of changes stays cheap.
+pub const AWAY_PAUSE: Duration = Duration::from_secs(2);
+
 /// Words of the filter: each costs time for every message.
 pub const FILTER_LINES_MAX: usize = 500;
 

@@ -57,6 +57,7 @@ variants!(event_name, EVENTS: Event {
     Event::ConversationStarted { .. } => "conversation_started",
     Event::ConversationEnded { .. } => "conversation_ended",
     Event::BlockChanged { .. } => "block_changed",
+    Event::Presence { .. } => "presence",
     Event::KeyVerified { .. } => "key_verified",
     Event::HistoryErased { .. } => "history_erased",
     Event::MessageWithdrawn { .. } => "message_withdrawn",

@@ -40,8 +40,13 @@ fn apply(snapshot: &mut Snapshot, event: &Event) {
             let link = LinkInfo { encrypted: *encrypted, verified: *verified };
             let link = (*state == LinkState::Up).then_some(link);
             snapshot.users.retain(|known| known.username != *peer);
-            let state =
-                UserState { username: peer.clone(), link, trust: Trust::Unverified, changed_key: None };
+            let state = UserState {
+                username: peer.clone(),
+                link,
+                trust: Trust::Unverified,
+                changed_key: None,
+                away: None,
+            };
             snapshot.users.push(state);
         }
         Event::ConversationStarted { conversation: Conversation::Private(user) } => {

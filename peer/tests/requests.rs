@@ -66,6 +66,8 @@ async fn each_command_has_exactly_one_answer_with_its_id() {
         (json!({"command": "receipts"}), "receipts"),
         (json!({"command": "outbox"}), "outbox"),
         (json!({"command": "filter"}), "filter"),
+        (json!({"command": "away", "text": "lunch"}), "done"),
+        (json!({"command": "back"}), "done"),
         (json!({"command": "block", "user": "bob"}), "done"),
         (json!({"command": "block"}), "blocked"),
         (json!({"command": "unblock", "user": "bob"}), "done"),

@@ -61,6 +61,12 @@ pub enum PeerMessage<'a> {
         #[serde(rename = "lines")]
         messages: Vec<WireMessage<'a>>,
     },
+    /// The sender is away or back. Only a program that supports HAVE gets it.
+    Presence {
+        /// The text beside the name; `None` if the sender is back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        away: Option<Cow<'a, str>>,
+    },
     /// A liveness check, answered with PONG.
     Ping,
     /// The answer to PING.
@@ -153,6 +159,8 @@ struct Fields<'a> {
     content: Option<Text<'a>>,
     #[serde(borrow)]
     code: Option<Text<'a>>,
+    #[serde(borrow)]
+    away: Option<Text<'a>>,
     id: Option<Uuid>,
     sent_at: Option<DateTime<Utc>>,
     instance: Option<u64>,
@@ -242,6 +250,7 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
                 let messages = lines.into_iter().map(Fields::message).collect::<Result<_, _>>()?;
                 Self::Lines { room_id: fields.room_id, messages }
             }
+            "PRESENCE" => Self::Presence { away: fields.away.map(|text| text.0) },
             "PING" => Self::Ping,
             "PONG" => Self::Pong,
             _ => Self::Unknown,

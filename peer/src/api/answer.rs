@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{BoundKey, ListedPeer};
+use commons::protocol::with_tracker::BoundKey;
 use commons::snapshot::RoomSnapshot;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::api::administration::AdminAnswer;
 use crate::api::bad_line::BadLine;
 use crate::api::conversation::Conversation;
 use crate::api::past;
-use crate::api::status::{MemberStatus, Status};
+use crate::api::status::{MemberStatus, OnlineUser, Status};
 
 /// The result of a command, besides the events that it causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum Answer {
     /// The connected users, sorted by name.
     Peers {
         /// All connected users, this one included.
-        peers: Vec<ListedPeer>,
+        peers: Vec<OnlineUser>,
     },
     /// The rooms of the tracker, sorted by name.
     Rooms {

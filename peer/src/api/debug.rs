@@ -19,6 +19,7 @@ impl fmt::Debug for Event {
         match self {
             Self::Message { id, .. } => write!(f, "Message({id})"),
             Self::Sent { id, .. } => write!(f, "Sent({id})"),
+            Self::Presence { user, .. } => write!(f, "Presence({user})"),
             Self::Error { code, .. } => write!(f, "Error({code})"),
             other => f.write_str(&serde_json::to_string(other).map_err(|_| fmt::Error)?),
         }

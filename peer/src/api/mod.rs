@@ -175,6 +175,14 @@ pub enum Command {
     },
     /// Show this user's messages that some recipient has not acknowledged.
     Outbox,
+    /// Show others that this user is away, until the next message.
+    Away {
+        /// The text beside the name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
+    /// Show others that this user is back.
+    Back,
     /// Show what the word filter holds.
     Filter,
     /// Show a message that the screen has folded. Only a person's screen folds messages.
@@ -402,6 +410,14 @@ pub enum Event {
         user: Username,
         /// True if the user is blocked now.
         blocked: bool,
+    },
+    /// A linked user, or this user, is away or back.
+    Presence {
+        /// The user, this one included.
+        user: Username,
+        /// The text of a user who is away, which may be empty; `None` if the user is back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        away: Option<UntrustedText>,
     },
     /// This user has compared the safety number of another user and found it equal.
     KeyVerified {

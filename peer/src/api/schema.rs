@@ -118,6 +118,8 @@ pub const COMMANDS: &[Schema] = &[
     ),
     schema("receipts", &[optional("conversation", Type::Conversation)], "show who has your last messages"),
     schema("outbox", &[], "show which of your messages wait, and for whom"),
+    schema("away", &[optional("text", Type::Text)], "show others that you are away, until your next message"),
+    schema("back", &[], "show others that you are back"),
     schema("filter", &[], "show what your word filter holds"),
     schema("withdraw", &[required("message", Type::Message)], "withdraw a message that nobody has confirmed"),
     schema("unlock", &[required("password", Type::Password)], "unlock the history"),

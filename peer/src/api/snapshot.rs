@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::status::{TrackerState, Trust};
 use crate::api::tracker_loss::TrackerLoss;
+use crate::untrusted::UntrustedText;
 
 /// The state of a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Snapshot {
     pub users: Vec<UserState>,
     /// The users whose private messages are blocked, by name.
     pub blocked: Vec<Username>,
+    /// The user's own away text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<UntrustedText>,
     /// True if a command that reads the history needs the password first.
     pub history_locked: bool,
 }
@@ -61,6 +65,9 @@ pub struct UserState {
     /// The key that waits for `accept`, if the user's key has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_key: Option<PublicKey>,
+    /// The text of a user who is away, which may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<UntrustedText>,
 }
 
 /// The protection of a link, as in the event `link`.
@@ -103,6 +110,7 @@ impl Snapshot {
             available_rooms: Vec::new(),
             users: Vec::new(),
             blocked: Vec::new(),
+            away: None,
             history_locked: true,
         }
     }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conversation::Conversation;
+use crate::untrusted::UntrustedText;
 
 /// The state of a peer: a prompt or a status line shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,20 @@ pub struct MemberStatus {
     pub member: Member,
     /// The trust in the member's key.
     pub trust: Trust,
+    /// The text of a member who is away, which may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<UntrustedText>,
+}
+
+/// A connected user, as the tracker lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineUser {
+    /// The user, in the tracker's words.
+    #[serde(flatten)]
+    pub peer: ListedPeer,
+    /// The text of a user who is away, which may be empty. It is known of linked users only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<UntrustedText>,
 }
 
 /// The state of a link to a peer.

@@ -45,8 +45,14 @@ impl Engine {
     }
 
     fn carry_out(&mut self, ticket: Ticket, command: EngineCommand, now: Now, effects: &mut Effects) {
-        // A page asks for the members by itself, so that does not show that the user is there.
-        if !matches!(command, EngineCommand::Users(_) | EngineCommand::WaitForTurn { is_by_user: false }) {
+        // A page sends these by itself, so they do not show that the user is there.
+        let is_by_user = !matches!(
+            command,
+            EngineCommand::Users(_)
+                | EngineCommand::MarkAway(_)
+                | EngineCommand::WaitForTurn { is_by_user: false }
+        );
+        if is_by_user {
             self.history_lock.touch(now.instant);
         }
         let outcome = match command {
@@ -61,6 +67,7 @@ impl Engine {
             }
             EngineCommand::EndPrivate(user) => self.end_private(&user, effects).map(|()| Answer::Done),
             EngineCommand::Users(conversation) => self.users(conversation),
+            EngineCommand::MarkAway(peers) => Ok(self.online(peers)),
             EngineCommand::Blocked => {
                 Ok(Answer::Blocked { users: self.chat.blocked().iter().cloned().collect() })
             }
@@ -69,6 +76,8 @@ impl Engine {
             EngineCommand::Accept(user) => return self.decide(ticket, effects, |it| it.accept_keys(user)),
             EngineCommand::Verified(user) => return self.decide(ticket, effects, |it| it.verify_keys(user)),
             EngineCommand::Verify(user) => self.safety_number(user),
+            EngineCommand::Away(text) => self.set_away(&text, effects),
+            EngineCommand::Back => self.come_back(effects),
             EngineCommand::WaitForTurn { .. } => Ok(Answer::Done),
             EngineCommand::Drain(of) => return self.begin_drain(ticket, of.as_ref(), now, effects),
             EngineCommand::CheckUnsent { row, room, to } => {
@@ -222,6 +231,7 @@ impl Engine {
             Conversation::Room(room) => Some(room),
             Conversation::Private(_) => None,
         };
+        self.end_away(effects);
         self.unstored += 1;
         effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
         if self.backpressure.note_written() {

@@ -1,6 +1,7 @@
 //! The commands that the engine carries out: those about conversations, the keys of others and the lock of the history.
 
 use commons::names::Username;
+use commons::protocol::with_tracker::ListedPeer;
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
@@ -17,6 +18,8 @@ pub(crate) enum EngineCommand {
     EndPrivate(Username),
     /// Lists the members of a conversation.
     Users(Conversation),
+    /// Says of each connected user, as the tracker lists them, whether that user is away.
+    MarkAway(Vec<ListedPeer>),
     /// Lists the blocked users.
     Blocked,
     Block(Username),
@@ -33,6 +36,10 @@ pub(crate) enum EngineCommand {
         /// Whether the user gave the command that follows. A page gives some by itself.
         is_by_user: bool,
     },
+    /// Says to all linked users that the user is away, with a text that may be empty.
+    Away(String),
+    /// Says that the user is back.
+    Back,
     /// Waits until no message is on its way to a recipient that is connected: in one conversation, or in all. The wait
     /// is bounded.
     Drain(Option<Conversation>),

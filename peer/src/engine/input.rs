@@ -37,6 +37,8 @@ pub(crate) enum RefusedFrame {
     Ack(ConversationId),
     /// Own messages from this row of the history on.
     Messages(i64),
+    /// The user's own away text.
+    Presence,
     /// A frame that the other side asks for again by itself.
     Repeatable,
 }

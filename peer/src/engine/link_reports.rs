@@ -39,6 +39,8 @@ impl Engine {
                 effects.publish(self.chat.left_private(&from));
                 self.update_link_targets(effects);
             }
+            LinkReport::Presence { from, link, .. } if self.is_replaced(&from, link) => {}
+            LinkReport::Presence { from, away, .. } => self.on_away(&from, away.as_deref(), now, effects),
             // The tracker reports when a member leaves a room.
             LinkReport::Left { room: Some(_), .. } => {}
             LinkReport::Acked { from, id } => {
@@ -99,6 +101,7 @@ impl Engine {
                 self.sync.link_down(user);
                 self.awaited.retain(|(peer, _)| peer != user);
                 self.handing_over.remove(user);
+                self.away_link_ended(user, effects);
             }
         }
         self.retry_commands(now, effects);
@@ -110,6 +113,7 @@ impl Engine {
             self.handing_over.remove(user);
             self.request_haves(user, now, effects);
         }
+        self.away_at_link(user, now, effects);
         // The HAVE is sent before the pending messages, so that the peer can count what it missed.
         let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldAtLink);
         if self.replication.begin(user, state.link, is_held) && !self.omits(Omission::PendingAtLink) {
@@ -152,7 +156,7 @@ impl Engine {
             RefusedFrame::Ack(conversation) => self.sync.stored(&conversation, None),
             RefusedFrame::Messages(_) if self.omits(Omission::RefusedMessage) => {}
             RefusedFrame::Messages(row) => self.replication.refused(user, row),
-            RefusedFrame::Repeatable => {}
+            RefusedFrame::Presence | RefusedFrame::Repeatable => {}
         }
     }
 

@@ -17,6 +17,8 @@
 //! ```
 
 mod absence_counter;
+mod away;
+mod away_texts;
 mod backpressure;
 pub(crate) mod chat;
 mod conversation_commands;
@@ -61,6 +63,7 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::absence_counter::AbsenceCounter;
+use crate::engine::away_texts::AwayTexts;
 use crate::engine::backpressure::Backpressure;
 use crate::engine::chat::Chat;
 use crate::engine::drain::Drain;
@@ -68,7 +71,7 @@ use crate::engine::effect::Effects;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
 use crate::engine::history_lock::HistoryLock;
-use crate::engine::input::{Input, Now, Ticket};
+use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::lookup_schedule::LookupSchedule;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
@@ -80,6 +83,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::history_db::Opened;
 use crate::history::request::Request;
 use crate::identity::known_keys::KnownKeys;
+use crate::limits::AWAY_PAUSE;
 use crate::peer_communication::links::LinkState;
 
 /// The state of a signed-in peer.
@@ -112,6 +116,7 @@ pub(crate) struct Engine {
     drains: Vec<Drain>,
     /// The decision that is being written to the disk; later ones wait for it.
     decisions: BTreeMap<Ticket, TrustDecision>,
+    away: AwayTexts,
     /// A rule that a control of the simulation leaves out.
     #[cfg(test)]
     pub(crate) omission: Option<Omission>,
@@ -142,6 +147,7 @@ impl Engine {
             deferred: VecDeque::new(),
             drains: Vec::new(),
             decisions: BTreeMap::new(),
+            away: AwayTexts::default(),
             #[cfg(test)]
             omission: start.omission,
         };
@@ -216,6 +222,9 @@ impl Engine {
                 self.on_key_request(ticket, &user, question, now, effects);
             }
             Input::History(report) => self.on_history_report(report, now, effects),
+            Input::QueueFull(user, RefusedFrame::Presence) => {
+                self.timers.set(Timer::SendAway(user), now.instant + AWAY_PAUSE);
+            }
             Input::QueueFull(user, frame) => self.on_refused(&user, frame),
             Input::FileWritten(ticket, outcome) => self.on_written(ticket, outcome, now, effects),
             Input::OwnKeys(announced) => {
@@ -250,6 +259,8 @@ impl Engine {
                     effects.history(Request::PruneOutbox { conversation, members, since });
                 }
                 Timer::ShowsAgain(user, room) => self.on_shows_again(&user, room, effects),
+                Timer::ShowAway(user) => self.on_away_pause_over(&user, now, effects),
+                Timer::SendAway(user) => self.send_away(&user, effects),
                 Timer::Commands => self.retry_commands(now, effects),
             }
         }

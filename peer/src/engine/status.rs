@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use commons::names::Username;
+use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::Member;
 use tokio::time::Instant;
 
@@ -10,9 +11,10 @@ use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::snapshot::{LinkInfo, Snapshot, UserState};
-use crate::api::status::{MemberStatus, Status};
+use crate::api::status::{MemberStatus, OnlineUser, Status};
 use crate::engine::Engine;
 use crate::engine::chat::LinkTrust;
+use crate::untrusted::UntrustedText;
 
 impl Engine {
     /// Fills in what the engine knows of the status. The open conversation and the unread messages belong to each
@@ -45,6 +47,7 @@ impl Engine {
             available_rooms: self.chat.offered().cloned().collect(),
             users: self.shown_users().into_iter().map(|user| self.user_state(user)).collect(),
             blocked: self.chat.blocked().iter().cloned().collect(),
+            away: self.away.own().cloned(),
             history_locked: self.history_lock.is_locked(now),
             ..signed_out
         }
@@ -57,7 +60,8 @@ impl Engine {
             verified: *verified,
         });
         let changed_key = self.keys.key(&username).filter(|_| self.keys.is_changed(&username));
-        UserState { trust: self.trust(&username), link, changed_key, username }
+        let away = self.away.of(&username).cloned();
+        UserState { trust: self.trust(&username), link, changed_key, away, username }
     }
 
     /// Returns the members of all conversations and everybody who is linked, without the user.
@@ -70,7 +74,24 @@ impl Engine {
     /// Returns the members of a conversation and the trust in them.
     pub(in crate::engine) fn users(&self, conversation: Conversation) -> Result<Answer, CommandError> {
         let members = self.chat.users(&conversation)?;
-        let present = |member: Member| MemberStatus { trust: self.trust(&member.username), member };
+        let present = |member: Member| {
+            let away = self.away_text(&member.username).cloned();
+            MemberStatus { trust: self.trust(&member.username), member, away }
+        };
         Ok(Answer::Users { conversation, members: members.into_iter().map(present).collect() })
+    }
+
+    /// Returns the users that the tracker lists, with the texts of those who are away.
+    pub(in crate::engine) fn online(&self, peers: Vec<ListedPeer>) -> Answer {
+        let online = |peer: ListedPeer| {
+            let user = Username::parse(&peer.username).ok();
+            OnlineUser { away: user.and_then(|user| self.away_text(&user)).cloned(), peer }
+        };
+        Answer::Peers { peers: peers.into_iter().map(online).collect() }
+    }
+
+    /// Returns the text of a user who is away; of this one too.
+    fn away_text(&self, user: &Username) -> Option<&UntrustedText> {
+        if user == self.chat.me() { self.away.own() } else { self.away.of(user) }
     }
 }

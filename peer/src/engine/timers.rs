@@ -17,6 +17,10 @@ pub(crate) enum Timer {
     GiveUpAgain(Uuid),
     /// Sends the messages of a room to a legacy client that shows the room again.
     ShowsAgain(Username, Uuid),
+    /// Publishes the away text of a user who changes it often.
+    ShowAway(Username),
+    /// Sends the user's own away text again, after a full send queue refused it.
+    SendAway(Username),
     /// Ends the waits of commands that took too long.
     Commands,
 }

@@ -34,7 +34,7 @@ impl Frontend {
         let Renderer::Text(view) = &mut self.renderer else { return Ok(()) };
         // A request that fails is shown as an empty list: the first screen must appear.
         let peers = match self.service.execute(Command::Peers).await {
-            Ok(Answer::Peers { peers }) => peers,
+            Ok(Answer::Peers { peers }) => peers.into_iter().map(|user| user.peer).collect(),
             _ => Vec::new(),
         };
         let rooms = match self.service.execute(Command::Rooms).await {

@@ -138,6 +138,10 @@ pub const COMMANDS: &[Spec] = &[
     spec("/filter", &[], "", "your filter of words, and its file", ArgKind::Nothing, |_| {
         run(Command::Filter)
     }),
+    spec("/away", &[], "[TEXT]", "show that you are away, until you write", ArgKind::Nothing, |rest| {
+        run(Command::Away { text: Some(rest.to_owned()).filter(|text| !text.is_empty()) })
+    }),
+    spec("/back", &[], "", "show that you are back", ArgKind::Nothing, |_| run(Command::Back)),
     spec("/receipts", &[], "", "who has your last messages", ArgKind::Nothing, |_| {
         run(Command::Receipts { conversation: None })
     }),
@@ -520,6 +524,9 @@ mod tests {
             ("/receipts", Command::Receipts { conversation: None }),
             ("/outbox", Command::Outbox),
             ("/filter", Command::Filter),
+            ("/away", Command::Away { text: None }),
+            ("/away at  lunch", Command::Away { text: Some("at  lunch".into()) }),
+            ("/back", Command::Back),
             ("/show 8A90AB", Command::Show { id: "8a90ab".into() }),
             ("/withdraw 8A90", Command::Withdraw { id: "8a90".into() }),
             (

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::history::message::SignedMessage;
 use crate::history::report::OutgoingMessage;
 use crate::peer_communication::dialect::Dialect;
+use crate::untrusted::{AsUntrusted, UntrustedText};
 
 /// A frame for another peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,11 @@ pub(crate) enum Frame {
     },
     /// An own message. Its recipients share it, so that it is encoded once per form.
     Message(Arc<OutgoingMessage>),
+    /// This user is away or back. Only [`Dialect::Full`] reads it.
+    Presence {
+        /// The text beside the name; `None` if this user is back.
+        away: Option<UntrustedText>,
+    },
     /// This user leaves a conversation.
     Leave {
         /// The room's name; `None` is the private conversation of the two.
@@ -62,8 +68,13 @@ impl Frame {
     /// for a named room beside the tracker's own.
     pub(crate) fn encode(&self, dialect: Dialect) -> Result<Option<Bytes>, FrameError> {
         let frame = match self {
-            Self::Have { .. } | Self::Want { .. } | Self::Lines { .. } if dialect != Dialect::Full => {
+            Self::Have { .. } | Self::Want { .. } | Self::Lines { .. } | Self::Presence { .. }
+                if dialect != Dialect::Full =>
+            {
                 return Ok(None);
+            }
+            Self::Presence { away } => {
+                PeerMessage::Presence { away: away.as_ref().map(|text| text.expose().into()) }
             }
             Self::Have { room_id, streams, lamport } => {
                 PeerMessage::Have { room_id: *room_id, streams: streams.clone(), lamport: *lamport }
@@ -165,6 +176,8 @@ mod tests {
             (Frame::Want { room_id: None, streams: streams("bob", u64::MAX, &[(1, 1)]) }, r#"{"cmd":"WANT""#),
             (Frame::Lines { room_id: None, messages }, r#"{"cmd":"LINES""#),
             (Frame::Message(message()), r#"{"cmd":"MESSAGE","room":"sala""#),
+            (Frame::Presence { away: Some("lunch".into()) }, r#"{"cmd":"PRESENCE","away""#),
+            (Frame::Presence { away: None }, r#"{"cmd":"PRESENCE"}"#),
             (Frame::Leave { room: message().room.clone() }, r#"{"cmd":"LEAVE","room":"sala""#),
         ] {
             assert_eq!(encoded(&frame, Dialect::Full), example(start));

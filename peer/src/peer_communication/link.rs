@@ -85,6 +85,10 @@ async fn read<R: AsyncRead + Unpin>(
             Ok(PeerMessage::Received { id }) if modern => {
                 Some(LinkReport::Acked { from: slot.user.clone(), id })
             }
+            Ok(PeerMessage::Presence { away }) if modern => {
+                let away = away.map(|text| text.into_owned());
+                Some(LinkReport::Presence { from: slot.user.clone(), link: slot.id, away })
+            }
             Ok(PeerMessage::Leave { room }) => {
                 left = true;
                 Some(LinkReport::Left { from: slot.user.clone(), room: room.map(|room| room.into_owned()) })

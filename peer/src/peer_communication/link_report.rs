@@ -52,6 +52,15 @@ pub(crate) enum LinkReport {
         /// The requested messages of each stream, at most `SPANS_MAX` spans.
         streams: Vec<StreamSpans>,
     },
+    /// PRESENCE: a user is away or back.
+    Presence {
+        /// The user at the other end.
+        from: Username,
+        /// The link on which it arrived. It may have been replaced since.
+        link: LinkId,
+        /// The text beside the name, of any length; `None` if the user is back.
+        away: Option<String>,
+    },
     /// LEAVE: a peer left a conversation.
     Left {
         /// The user at the other end.

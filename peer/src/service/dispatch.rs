@@ -40,13 +40,20 @@ impl PeerService {
             Command::Users { conversation } => {
                 return engine.command(EngineCommand::Users(named(conversation)?)).await;
             }
+            Command::Away { text } => {
+                return engine.command(EngineCommand::Away(text.unwrap_or_default())).await;
+            }
+            Command::Back => return engine.command(EngineCommand::Back).await,
             Command::Block { user: None } => return engine.command(EngineCommand::Blocked).await,
             Command::Block { user: Some(user) } => return engine.command(EngineCommand::Block(user)).await,
             Command::Unblock { user } => return engine.command(EngineCommand::Unblock(user)).await,
             Command::Accept { user } => return engine.command(EngineCommand::Accept(user)).await,
             Command::Verify { user } => return engine.command(EngineCommand::Verify(user)).await,
             Command::Verified { user } => return engine.command(EngineCommand::Verified(user)).await,
-            Command::Peers => return Ok(Answer::Peers { peers: tracker.list_peers().await? }),
+            Command::Peers => {
+                let peers = tracker.list_peers().await?;
+                return engine.command(EngineCommand::MarkAway(peers)).await;
+            }
             Command::Rooms => return Ok(Answer::Rooms { rooms: tracker.list_rooms().await? }),
             Command::Create { room } => tracker.create_room(&room).await?,
             Command::Join { room } => {
@@ -93,6 +100,8 @@ impl PeerService {
             Command::Say { .. }
             | Command::Open { .. }
             | Command::Users { .. }
+            | Command::Away { .. }
+            | Command::Back
             | Command::Block { .. }
             | Command::Unblock { .. }
             | Command::Accept { .. }

@@ -33,6 +33,7 @@ use crate::peer_communication::link_report::{LinkReport, MessageBatch};
 use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::links::LinkState;
 use crate::simulation::log::Log;
+use crate::untrusted::AsUntrusted;
 
 /// The capacity of a link in one direction, in frames. It is small, so that links are often full.
 const LINK_FRAMES: usize = 6;
@@ -50,6 +51,7 @@ pub(crate) enum Packet {
     Want(Option<Uuid>, Vec<StreamSpans>),
     Lines { room_id: Option<Uuid>, messages: Vec<SignedMessage>, late: bool },
     Left(Option<String>),
+    Presence(Option<String>),
 }
 
 impl Packet {
@@ -62,6 +64,7 @@ impl Packet {
                 LinkReport::Signed { from, link, batch: MessageBatch { room_id, messages, late } }
             }
             Self::Left(room) => LinkReport::Left { from, room },
+            Self::Presence(away) => LinkReport::Presence { from, link, away },
         }
     }
 }
@@ -77,6 +80,7 @@ impl From<Frame> for Packet {
                 messages: vec![message.message.clone()],
                 late: false,
             },
+            Frame::Presence { away } => Self::Presence(away.map(|text| text.expose().to_owned())),
             Frame::Leave { room } => Self::Left(room.map(|room| room.as_str().to_owned())),
         }
     }

@@ -173,7 +173,8 @@ impl Links {
             (Some("MESSAGE"), room) if open(room) => self.show(Shown::Room { from, text }),
             (Some("MESSAGE"), _) => self.show(Shown::Dropped { from, text }),
             (Some("LEAVE"), room) if room.is_string() && open(room) => self.show(Shown::Left(from)),
-            _ => {}
+            (Some("LEAVE" | "PING" | "PONG" | "HELLO"), _) | (None, _) => {}
+            (Some(unknown), _) => self.show(Shown::Unknown(unknown.to_owned())),
         }
     }
 

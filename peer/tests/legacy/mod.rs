@@ -52,6 +52,8 @@ pub enum Shown {
     NoLink(String),
     /// `[AVISO] Informações para 'X' incompletas.`: X has no address or port.
     Incomplete(String),
+    /// A command that the program does not know. It shows nothing of it.
+    Unknown(String),
     /// One `recv` held more or less than one message.
     NotOneMessage(String),
     /// `[ERRO] na escuta do tracker`: the connection to the tracker is lost.

@@ -23,6 +23,8 @@ const SHORT: &[(&str, &str)] = &[
     ("/more", "what is older"),
     ("/show", "unfold one"),
     ("/filter", "your word filter"),
+    ("/away", "tell others"),
+    ("/back", "you are here"),
     ("/receipts", "who has yours"),
     ("/outbox", "what waits"),
     ("/withdraw", "take one back"),
@@ -46,11 +48,10 @@ const SHORT: &[(&str, &str)] = &[
 ];
 
 /// The rows below the two columns.
-const BELOW: [&str; 4] = [
+const BELOW: [&str; 3] = [
     "text is said here; //text begins with a slash; @USER text goes to one person",
     "● online ○ offline ✓ verified ! key changed ~ not encrypted ↺ came late",
     "Tab completes, Alt-Enter new line, Up recalls, Alt-n next unread, Ctrl-D quits",
-    "/help COMMAND says more: /help search",
 ];
 
 impl Tables<'_> {

@@ -7,6 +7,7 @@ pub(crate) mod admin_input;
 pub(crate) mod admin_rows;
 pub(crate) mod alerts;
 pub(crate) mod answer_rows;
+pub(crate) mod away_row;
 pub(crate) mod completion;
 pub(crate) mod connections;
 pub(crate) mod conversation_rows;

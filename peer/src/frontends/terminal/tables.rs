@@ -12,7 +12,8 @@ use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::conversation::Conversation;
 use crate::api::past::{OwnMessage, WaitingMessage};
-use crate::api::status::{MemberStatus, Status, TrackerState, Trust};
+use crate::api::status::{MemberStatus, OnlineUser, Status, TrackerState, Trust};
+use crate::frontends::terminal::away_row::away_words;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{pad, shorten, width};
 use crate::frontends::terminal::message_rows::{Moment, clock};
@@ -60,19 +61,20 @@ impl Tables<'_> {
     }
 
     /// Renders the connected users.
-    pub(crate) fn peers(&self, peers: &[ListedPeer]) -> Vec<String> {
+    pub(crate) fn peers(&self, peers: &[OnlineUser]) -> Vec<String> {
         let address = |peer: &ListedPeer| match (peer.address, peer.port) {
             (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
             _ => "–".to_owned(),
         };
-        let row = |peer: &ListedPeer| {
+        let row = |OnlineUser { peer, away }: &OnlineUser| {
             let you = if self.is_you(&peer.username) { " (you)" } else { "" };
             let room = peer.room.as_deref().map_or_else(|| "–".to_owned(), sanitize);
-            vec![format!("{}{you}", sanitize(&peer.username)), room, address(peer)]
+            let away = away.as_ref().map(away_words).unwrap_or_default();
+            vec![format!("{}{you}", sanitize(&peer.username)), room, address(peer), away]
         };
         let body: Vec<_> = peers.iter().map(row).collect();
         let title = self.title(&format!("{} online", peers.len()));
-        std::iter::once(title).chain(self.rows(&["NAME", "ROOM", "ADDRESS"], &body)).collect()
+        std::iter::once(title).chain(self.rows(&["NAME", "ROOM", "ADDRESS", ""], &body)).collect()
     }
 
     /// Renders the list of rooms.
@@ -112,7 +114,9 @@ impl Tables<'_> {
         };
         let row = |present: &MemberStatus| {
             let MemberStatus { member, .. } = present;
-            vec![self.presence(member), state(member).to_owned(), worth(present).to_owned()]
+            let away = present.away.as_ref().map(away_words).unwrap_or_default();
+            let gap = if away.is_empty() || worth(present).is_empty() { "" } else { " · " };
+            vec![self.presence(member), state(member).to_owned(), format!("{}{gap}{away}", worth(present))]
         };
         let body: Vec<_> = members.iter().map(row).collect();
         std::iter::once(self.title(&shown(conversation))).chain(self.rows(&["", "", ""], &body)).collect()
@@ -286,6 +290,7 @@ mod tests {
     #[test]
     fn a_name_is_shown_with_what_it_is_worth() {
         let present = |name: &str, connected, trust| {
+            let away = (name == "eve").then(|| "at \u{1b}lunch".into());
             let username = Username::parse(name).unwrap();
             MemberStatus {
                 member: Member {
@@ -297,6 +302,7 @@ mod tests {
                     in_menu: false,
                 },
                 trust,
+                away,
             }
         };
         let you = Username::parse("ana").unwrap();
@@ -314,7 +320,7 @@ mod tests {
             "  ● bob        online                     ✓ verified",
             "  ○ carla      offline, the seat is kept  not verified",
             "  ● dora       online                     the key has changed",
-            "  ● eve        online                     not encrypted",
+            "  ● eve        online                     not encrypted · away: at \\u{1b}lunch",
         ];
         let sala = Conversation::Room(commons::names::RoomName::parse("sala").unwrap());
         assert_eq!(tables.members(&sala, &members), rows);
@@ -352,27 +358,30 @@ mod tests {
         assert_eq!(rows(3)[4], "✓ 02020202 is endorsed, by 01010101");
     }
 
-    fn peer(username: &str, room: Option<&str>) -> ListedPeer {
-        ListedPeer {
+    fn peer(username: &str, room: Option<&str>) -> OnlineUser {
+        let peer = ListedPeer {
             username: username.into(),
             address: Some([127, 0, 0, 1].into()),
             port: Some(5000),
             connected: true,
             last_ping: None,
             room: room.map(Into::into),
-        }
+        };
+        OnlineUser { peer, away: None }
     }
 
     #[test]
     fn columns_are_aligned_also_under_wide_names() {
-        let rows = tables(None).peers(&[peer("ana", Some("部屋")), peer("bernardo", None)]);
+        let mut bernardo = peer("bernardo", None);
+        bernardo.away = Some("\u{1b}tea".into());
+        let rows = tables(None).peers(&[peer("ana", Some("部屋")), bernardo]);
         assert_eq!(
             rows,
             [
                 "2 online",
                 "  NAME      ROOM  ADDRESS",
                 "  ana       部屋  127.0.0.1:5000",
-                "  bernardo  –     127.0.0.1:5000",
+                "  bernardo  –     127.0.0.1:5000  away: \\u{1b}tea",
             ]
         );
     }

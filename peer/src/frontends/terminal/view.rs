@@ -20,6 +20,7 @@ use crate::frontends::slash_commands::Spec;
 use crate::frontends::terminal::absence_banner::{Absence, lagged_row, missing_row};
 use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{AnswerRows, failure, password_wanted, refusal};
+use crate::frontends::terminal::away_row::away_row;
 use crate::frontends::terminal::connections::Connections;
 use crate::frontends::terminal::date_rows::DateRows;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
@@ -170,6 +171,9 @@ impl View {
             }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
+            Event::Presence { user, away } if *user == self.you => {
+                vec![self.paint.system(&away_row(away.as_ref()))]
+            }
             Event::HistoryErased { .. } => {
                 self.folded.clear();
                 Vec::new()

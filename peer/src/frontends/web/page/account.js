@@ -21,6 +21,7 @@ export function showAccount(app) {
 		"Account and settings",
 		element("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })])),
 		buttons(button("Waiting messages", () => app.tried(() => showOutbox(app)))),
+		section("Away", away(app)),
 		section("Notifications", notifications(app)),
 		section("Devices and keys", devices(app)),
 		section("Blocked users", blocked(app)),
@@ -36,6 +37,16 @@ export function showAccount(app) {
 			buttons(button("Quit the peer", () => app.actions.end("quit")), button("Delete account", () => deleteAccount(app), "danger")),
 		),
 	);
+}
+
+/** @param {App} app */
+function away(app) {
+	const text = element("input", { type: "text", maxLength: 80, value: app.state.away ?? "" });
+	const form = element("form", { class: "field" }, element("label", {}, "Text beside your name, until your next message", text));
+	const tell = (command, fields, done) => app.tried(async () => (await app.command(command, fields), app.notices.toast(done)));
+	on(form, "submit", () => tell("away", { text: text.value }, "You are away, until your next message."));
+	form.append(buttons(element("button", { text: "I am away" }), button("I am back", () => tell("back", {}, "You are back."), "quiet")));
+	return form;
 }
 
 /** @param {App} app */

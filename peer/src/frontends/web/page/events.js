@@ -103,6 +103,14 @@ const HANDLERS = {
 		}
 	},
 
+	presence(state, { user, away = null }) {
+		if (user === state.me) {
+			state.away = away;
+		} else {
+			userOf(state, user).away = away;
+		}
+	},
+
 	key_changed(state, { peer }, now) {
 		userOf(state, peer).trust = "changed";
 		const name = safeRow(peer);

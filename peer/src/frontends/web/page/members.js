@@ -61,7 +61,7 @@ export class MembersPanel extends View {
 			byId("members"),
 			members,
 			({ username }) => username,
-			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username)]),
+			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username), member.username === state.me && state.away]),
 			member => this.#member(member, conversation),
 		);
 	}
@@ -73,11 +73,13 @@ export class MembersPanel extends View {
 		const user = state.users.get(username);
 		const [word, sign, meaning] = TRUST[(!isMe && user?.trust) || "unknown"];
 		const link = user?.linked ? `${user.trust === "unencrypted" ? "plaintext" : "encrypted"} direct link` : connected ? "connecting" : "";
+		const away = isMe ? state.away : (user?.away ?? null);
 		const words = [
 			conversation.snapshot?.owner === username && "owner",
 			connected ? "online" : "offline",
 			!isMe && link,
 			in_menu && "looks elsewhere",
+			away !== null && (away ? `away: ${safeRow(away)}` : "away"),
 		];
 		const text = span(
 			"row-text",

@@ -26,10 +26,11 @@ export function readSnapshot(state, snapshot) {
 		accounts: snapshot.accounts ?? [],
 		givenName: snapshot.given_name ?? "",
 		blocked: new Set(blocked),
+		away: snapshot.away ?? null,
 	});
-	state.users.forEach(user => (user.linked = false));
-	for (const { username: name, link, trust } of users) {
-		Object.assign(userOf(state, name), { linked: Boolean(link), trust });
+	state.users.forEach(user => Object.assign(user, { linked: false, away: null }));
+	for (const { username: name, link, trust, away = null } of users) {
+		Object.assign(userOf(state, name), { linked: Boolean(link), trust, away });
 	}
 	const present = new Set(private_chats.map(name => conversationOf(state, { to: name })));
 	for (const room of rooms) {
@@ -50,5 +51,5 @@ export function readSnapshot(state, snapshot) {
 export function signOut(state) {
 	const { conversations, users, blocked, waiting } = state;
 	[conversations, users, blocked, waiting].forEach(part => part.clear());
-	Object.assign(state, { phase: "signed_out", me: "", open: null, newKey: "", online: [], rooms: [] });
+	Object.assign(state, { phase: "signed_out", me: "", open: null, newKey: "", away: null, online: [], rooms: [] });
 }

@@ -21,6 +21,7 @@ export const newState = () => ({
 	rooms: [],
 	blocked: new Set(),
 	newKey: "",
+	away: null,
 	waiting: new Map(),
 });
 
@@ -64,7 +65,7 @@ export function conversationOf(state, address) {
 /** @param {State} state @param {string} name */
 export function userOf(state, name) {
 	/** @type {User} */
-	const found = state.users.get(name) ?? { linked: false, trust: "unknown" };
+	const found = state.users.get(name) ?? { linked: false, trust: "unknown", away: null };
 	state.users.set(name, found);
 	return found;
 }

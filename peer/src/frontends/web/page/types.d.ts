@@ -140,6 +140,8 @@ interface Conversation {
 interface User {
 	linked: boolean;
 	trust: "verified" | "unverified" | "changed" | "unencrypted" | "unknown";
+	/** The text of a user who is away, which may be empty; `null` if the user is there. */
+	away: string | null;
 }
 
 interface State {
@@ -152,6 +154,8 @@ interface State {
 	trackerAddress: string;
 	trackerKey: string;
 	listening: string;
+	/** The own away text. */
+	away: string | null;
 	/** The users with an account on this computer, while nobody is signed in. */
 	accounts: string[];
 	/** The name that was given at the start of the peer, while nobody is signed in. */
