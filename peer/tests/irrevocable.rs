@@ -7,6 +7,8 @@ mod common;
 mod programs;
 
 use common::{Peer, Tracker, room};
+use commons::protocol::with_tracker::RoomsFate;
+use peer::api::account::AccountCommand;
 use peer::api::loss::Loss;
 use peer::api::{Command, Event};
 use programs::{Piped, Screen, flags};
@@ -172,6 +174,39 @@ async fn deleting_the_account_wants_the_password() {
     assert_eq!(ana.end(), 0);
     let seen = String::from_utf8_lossy(&ana.bytes()).into_owned();
     assert!(!seen.contains("canary") && !seen.contains(PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_the_account_of_an_owner_asks_about_rooms() {
+    let tracker = Tracker::start().await;
+    for (answer, is_deleted) in [("", false), ("delete", true)] {
+        let data = tempfile::tempdir().unwrap();
+        let (mut ana, mut bob) = two_in_sala(&tracker, data.path()).await;
+        ana.line("/delete-account");
+        ana.shows("You own sala.");
+        ana.shows("Hand your rooms on, or delete them? [HAND ON/delete]");
+        ana.line("no");
+        ana.shows("nothing was deleted");
+        ana.line("/delete-account ana");
+        ana.wait("the question", |screen| screen.text().matches("You own sala.").count() == 2);
+        ana.line(answer);
+        ana.shows("Your password, to delete ana");
+        ana.line(PASSWORD);
+        ana.shows("your account is deleted");
+        assert_eq!(ana.end(), 0);
+        let fate = bob
+            .until(|event| match event {
+                Event::RoomDeleted { .. } => true,
+                Event::RoomUpdate { room_state, .. } => room_state.owner.as_str() == "bob",
+                _ => false,
+            })
+            .await;
+        assert_eq!(matches!(fate, Event::RoomDeleted { .. }), is_deleted);
+        let password = common::password_of("bob");
+        let delete =
+            AccountCommand::Delete { name: None, password: Some(password), rooms: RoomsFate::Delete };
+        bob.run(Command::Account(delete)).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

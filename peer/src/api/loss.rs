@@ -3,6 +3,7 @@
 //! A frontend for people shows it and asks for confirmation first.
 
 use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::RoomsFate;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conversation::Conversation;
@@ -31,6 +32,13 @@ pub enum Loss {
     },
     /// The messages of a conversation on this device.
     History(Conversation),
-    /// The account, its rooms, and all its data on this device.
-    Account(Username),
+    /// The account, and all its data on this device.
+    Account {
+        /// The owner of the account.
+        user: Username,
+        /// The rooms that the user owns, sorted by name.
+        owned: Vec<RoomName>,
+        /// The fate of these rooms.
+        fate: RoomsFate,
+    },
 }

@@ -2,6 +2,8 @@
 //!
 //! Their answers are the password that unlocks the history, those of `/password`, and the confirmation of a loss.
 
+use commons::protocol::with_tracker::RoomsFate;
+
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
@@ -24,6 +26,15 @@ pub(crate) fn tells_password(command: &Command) -> bool {
         command,
         Command::Unlock { .. } | Command::Account(AccountCommand::Delete { password: Some(_), .. })
     )
+}
+
+/// Returns the fate of the user's rooms that an answer names.
+fn rooms_fate(answer: &str) -> Option<RoomsFate> {
+    match answer {
+        "" | "h" | "hand on" => Some(RoomsFate::HandOn),
+        "d" | "delete" => Some(RoomsFate::Delete),
+        _ => None,
+    }
 }
 
 /// The next step after an answer.
@@ -99,8 +110,15 @@ impl Asking {
 
     /// Returns the command if the answer confirms it.
     pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
-        let yes = ["y", "yes", "s", "sim"].contains(&answer.trim().to_lowercase().as_str());
-        self.confirming.take().filter(|_| yes)
+        let answer = answer.trim().to_lowercase();
+        match (self.confirming.take()?, answer.as_str()) {
+            (Command::Account(AccountCommand::Delete { name, password, .. }), answer) => {
+                let rooms = rooms_fate(answer)?;
+                Some(Command::Account(AccountCommand::Delete { name, password, rooms }))
+            }
+            (command, "y" | "yes" | "s" | "sim") => Some(command),
+            _ => None,
+        }
     }
 
     /// Handles the next answer. An empty one ends the questions.
@@ -149,8 +167,7 @@ mod tests {
     #[test]
     fn the_password_that_deletes_goes_with_the_deletion() {
         let delete = |password| {
-            let rooms = commons::protocol::with_tracker::RoomsFate::Delete;
-            Command::Account(AccountCommand::Delete { name: None, password, rooms })
+            Command::Account(AccountCommand::Delete { name: None, password, rooms: RoomsFate::Delete })
         };
         let mut asking = Asking::default();
         assert!(!asking.password(delete(None)));
@@ -159,6 +176,23 @@ mod tests {
         assert!(command == delete(Some(secret)));
         assert!(asking.password(command), "it was wrong");
         assert!(asking.is_for_deletion());
+    }
+
+    #[test]
+    fn rooms_are_handed_on_unless_the_answer_says_delete() {
+        let delete = |rooms| Command::Account(AccountCommand::Delete { name: None, password: None, rooms });
+        for (answer, fate) in [
+            ("", Some(RoomsFate::HandOn)),
+            (" Hand on ", Some(RoomsFate::HandOn)),
+            ("D", Some(RoomsFate::Delete)),
+            ("delete", Some(RoomsFate::Delete)),
+            ("y", None),
+            ("no", None),
+        ] {
+            let mut asking = Asking::default();
+            asking.confirm(delete(RoomsFate::HandOn));
+            assert!(asking.confirmed(answer) == fate.map(delete), "{answer:?}");
+        }
     }
 
     #[test]

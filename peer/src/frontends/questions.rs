@@ -13,7 +13,7 @@ use crate::frontends::new_password::QUESTIONS;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::renderer::Renderer;
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::losses::{Warning, warning};
+use crate::frontends::terminal::losses::{Warning, rooms_question, warning};
 use crate::identity::password::Password;
 
 impl Frontend {
@@ -61,16 +61,20 @@ impl Frontend {
 
     /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
     pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
-        // For the account, the password is the confirmation.
-        let loss = self.service.loss(command).await.filter(|loss| !matches!(loss, Loss::Account(_)));
-        let Some(loss) = loss.filter(|_| self.person) else { return Ok(false) };
+        if !self.person {
+            return Ok(false);
+        }
+        let Some(loss) = self.service.loss(command).await else { return Ok(false) };
         // A command that would be refused needs no confirmation.
         if let Err(error) = self.service.is_refused(&loss).await {
             self.refuse_command(&error, Some(command)).await?;
             return Ok(true);
         }
+        // For the account, the password is the confirmation. The fate of its rooms is asked first.
+        let asked =
+            if let Loss::Account { .. } = &loss { rooms_question(&loss) } else { Some(warning(&loss)) };
+        let Some(Warning { mut rows, question }) = asked else { return Ok(false) };
         self.asking.confirm(command.clone());
-        let Warning { mut rows, question } = warning(&loss);
         match &self.editor {
             Some(editor) => editor.ask_openly(&question),
             None => rows.push(question),
@@ -97,7 +101,8 @@ impl Frontend {
         command: Command,
         tries_left: usize,
     ) -> Result<(), OutputClosed> {
-        let command_loss = self.service.loss(&command).await.filter(|loss| matches!(loss, Loss::Account(_)));
+        let command_loss =
+            self.service.loss(&command).await.filter(|loss| matches!(loss, Loss::Account { .. }));
         let wrong = self.asking.password(command);
         if !wrong {
             self.asked_from = self.renderer.begin(Origin::default());

@@ -2,7 +2,8 @@
 //!
 //! A frontend for people asks for confirmation first.
 
-use commons::names::RoomName;
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::RoomsFate;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
@@ -23,8 +24,8 @@ impl PeerService {
             Command::Forget { conversation } => Some(Loss::History(conversation.clone())),
             Command::Admin(AdminCommand::AdminDeleteRoom { room }) => Some(Loss::RoomOfOthers(room.clone())),
             Command::Admin(AdminCommand::AdminRemove { user }) => Some(Loss::AccountOfOther(user.clone())),
-            Command::Account(AccountCommand::Delete { .. }) => {
-                self.session.get().map(|session| Loss::Account(session.user.clone()))
+            Command::Account(AccountCommand::Delete { name, rooms, .. }) => {
+                self.account_loss(name.as_ref(), *rooms).await
             }
             _ => None,
         }
@@ -36,6 +37,18 @@ impl PeerService {
         let rooms = self.engine.snapshot(self.signed_out()).await.ok()?.rooms;
         let entered = rooms.into_iter().find(|entered| entered.name == room)?;
         Some(Loss::Membership { room, is_owner: entered.owner == *me })
+    }
+
+    /// Returns what the deletion of the account destroys. A wrong name is refused, so it destroys nothing.
+    async fn account_loss(&self, name: Option<&Username>, fate: RoomsFate) -> Option<Loss> {
+        let user = self.session.get()?.user.clone();
+        if name.is_some_and(|name| *name != user) {
+            return None;
+        }
+        // Without the tracker the deletion fails too.
+        let rooms = self.tracker.list_rooms().await.unwrap_or_default();
+        let owned = rooms.into_iter().filter(|room| room.owner == user).map(|room| room.name).collect();
+        Some(Loss::Account { user, owned, fate })
     }
 
     /// Returns what the deletion of a room destroys.

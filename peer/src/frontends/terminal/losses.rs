@@ -2,10 +2,17 @@
 //!
 //! It describes the loss in words.
 
-use commons::names::Username;
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::RoomsFate;
 
 use crate::api::conversation::Conversation;
 use crate::api::loss::Loss;
+
+/// Rooms that a warning names. More of them would fill the screen.
+const ROOMS_SHOWN: usize = 5;
+
+const HAND_ON: &str =
+    "A room that you hand on goes to the member who is there longest; one with nobody else in it is deleted.";
 
 /// The description of the loss as rows, and the question, which fits a row.
 pub(crate) struct Warning {
@@ -63,21 +70,45 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
             )],
             question: format!("Delete the account {user}? [y/N]"),
         },
-        Loss::Account(user) => Warning {
-            rows: vec![format!(
-                "The account {user}, its key and all messages on this computer are deleted. Nobody can undo this, and \
-                 anybody may take the name. Your rooms go to the member who is there longest: /delete-account +rooms \
-                 deletes them instead."
-            )],
-            question: format!("Your password, to delete {user}"),
-        },
+        Loss::Account { user, owned, fate } => {
+            let rooms = match fate {
+                _ if owned.is_empty() => String::new(),
+                RoomsFate::HandOn => format!(" {HAND_ON}"),
+                RoomsFate::Delete => format!(" Your rooms end for everybody in them: {}.", names(owned)),
+            };
+            Warning {
+                rows: vec![format!(
+                    "The account {user}, its key and all messages on this computer are deleted. Nobody can undo this, \
+                     and anybody may take the name.{rooms}"
+                )],
+                question: format!("Your password, to delete {user}"),
+            }
+        }
+    }
+}
+
+/// Returns the question for the fate of the user's rooms, if the command leaves it open.
+pub(crate) fn rooms_question(loss: &Loss) -> Option<Warning> {
+    match loss {
+        Loss::Account { owned, fate: RoomsFate::HandOn, .. } if !owned.is_empty() => Some(Warning {
+            rows: vec![format!("You own {}. {HAND_ON}", names(owned))],
+            question: "Hand your rooms on, or delete them? [HAND ON/delete]".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+/// Names the first rooms, and counts the others.
+fn names(rooms: &[RoomName]) -> String {
+    let shown: Vec<_> = rooms.iter().take(ROOMS_SHOWN).map(RoomName::as_str).collect();
+    match rooms.len().saturating_sub(ROOMS_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use commons::names::RoomName;
-
     use super::*;
 
     #[test]
@@ -91,6 +122,20 @@ mod tests {
             |conversation| warning(&Loss::History(conversation)).rows.concat().contains("Other rooms");
         let room = RoomName::parse("sala").unwrap();
         assert!(forgotten(Conversation::Room(room)) && !forgotten(Conversation::Private(user("bob"))));
-        assert!(warning(&Loss::Account(user("ana"))).rows[0].contains("all messages on this computer"));
+    }
+
+    #[test]
+    fn the_fate_of_rooms_is_asked_of_their_owner_only() {
+        let loss = |owned: usize, fate| {
+            let rooms = (0..owned).map(|n| RoomName::parse(&format!("r{n}")).unwrap());
+            Loss::Account { user: Username::parse("ana").unwrap(), owned: rooms.collect(), fate }
+        };
+        let row = |owned, fate| warning(&loss(owned, fate)).rows.concat();
+        assert!(row(0, RoomsFate::HandOn).ends_with("anybody may take the name."));
+        assert!(row(1, RoomsFate::HandOn).contains("goes to the member who is there longest"));
+        assert!(row(7, RoomsFate::Delete).ends_with("in them: r0, r1, r2, r3, r4, and 2 more."));
+        assert!(rooms_question(&loss(1, RoomsFate::HandOn)).is_some());
+        assert!(rooms_question(&loss(0, RoomsFate::HandOn)).is_none());
+        assert!(rooms_question(&loss(1, RoomsFate::Delete)).is_none(), "+rooms is the answer");
     }
 }
