@@ -29,6 +29,7 @@ pub mod protocol;
 pub mod room;
 pub mod settings;
 pub mod snapshot;
+pub mod time_forms;
 pub mod tracker_address;
 pub mod user;
 pub mod version;

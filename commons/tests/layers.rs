@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "tracker",
         &[
             &["main"],
-            &["operator_task"],
+            &["operator_task", "backup_task"],
             &["control", "systemd"],
             &["reload"],
             &["args"],
@@ -66,7 +66,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["snapshot", "user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names", "address_range"],
-            &["nearest", "confusables"],
+            &["nearest", "confusables", "time_forms"],
             &["limits"],
         ],
     ),

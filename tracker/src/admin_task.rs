@@ -7,6 +7,7 @@ use commons::address_range::AddressRange;
 use commons::names::{RoomName, Username};
 use commons::protocol::administration::{AdminRequest, BanTarget, NewBan};
 use commons::protocol::page::Page;
+use tracker::config::length_of_time;
 use tracker::operator::OperatorCommand;
 
 /// The tasks of administration. The tracker must run.
@@ -40,8 +41,8 @@ pub(crate) enum AdminTask {
         /// A user name, or an address such as 192.0.2.7 or 192.0.2.0/24
         #[arg(value_name = "NAME|ADDRESS", value_parser = target)]
         target: BanTarget,
-        /// The time until the ban ends, such as 2h or 7d [default: never]
-        #[arg(value_name = "TIME", value_parser = humantime::parse_duration)]
+        /// The time until the ban ends, such as 10m, 2h or 7d [default: never]
+        #[arg(value_name = "TIME", value_parser = length_of_time)]
         time: Option<Duration>,
     },
     /// Lift a ban

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use commons::names::is_printable_line;
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::host_and_port;
-
+use commons::time_forms::TIME_FORMS;
 use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
@@ -56,7 +56,7 @@ pub struct Config {
     #[arg(long, env = "TRACKER_PING_TIMEOUT", value_name = "TIME", default_value = "3s", value_parser = some_time)]
     pub ping_timeout: Duration,
     /// The time for which an offline guest keeps a seat
-    #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TRACKER_SEAT_HOLD", value_name = "TIME", default_value = "24h", value_parser = length_of_time)]
     pub seat_hold: Duration,
     /// The people who may register: open, code, closed
     #[arg(long, env = "TRACKER_REGISTRATION", value_name = "MODE", default_value = "open")]
@@ -235,10 +235,15 @@ fn monitor_interval(text: &str) -> Result<Duration, String> {
 
 /// Parses a duration that is not zero.
 fn some_time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
+    match length_of_time(text) {
         Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
-        parsed => parsed.map_err(|error| error.to_string()),
+        parsed => parsed.map_err(ToOwned::to_owned),
     }
+}
+
+/// Parses a duration as a person types it. The error names the forms.
+pub fn length_of_time(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| TIME_FORMS)
 }
 
 impl Default for Config {

@@ -34,6 +34,8 @@ pub enum Type {
     Password,
     /// A key in hex.
     Key,
+    /// A time in seconds, a whole number from one.
+    Seconds,
     /// The fate of rooms: `hand_on` or `delete`.
     RoomsFate,
 }
@@ -145,7 +147,7 @@ pub const COMMANDS: &[Schema] = &[
     schema("admin_kick", &[required("user", Type::User)], "for admins: end the session of a user"),
     schema(
         "admin_ban",
-        &[optional("user", Type::User), optional("address", Type::Text), optional("seconds", Type::Count)],
+        &[optional("user", Type::User), optional("address", Type::Text), optional("seconds", Type::Seconds)],
         "for admins: ban a user, an address or a network",
     ),
     schema(
@@ -233,6 +235,7 @@ impl Type {
             Self::User => text.is_some_and(|text| Username::parse(text).is_ok()),
             Self::Conversation => Conversation::deserialize(value).is_ok(),
             Self::Count => value.as_u64().is_some_and(|count| count > 0 && usize::try_from(count).is_ok()),
+            Self::Seconds => value.as_u64().is_some_and(|count| count > 0),
             Self::Message => text.is_some_and(is_end_of_id),
             Self::MessageId => text.is_some_and(|text| Uuid::parse_str(text).is_ok()),
         }
@@ -246,6 +249,7 @@ impl Type {
             Self::User => "a user's name",
             Self::Conversation => "{\"room\":…} or {\"to\":…}",
             Self::Count => "a whole number from 1",
+            Self::Seconds => "a time in seconds, a whole number from 1, such as 7200 for two hours",
             Self::Message => "a message id, or its last four digits or more",
             Self::MessageId => "a whole message id",
             Self::Password => "a text",

@@ -5,12 +5,13 @@ use std::time::Duration;
 use commons::address_range::AddressRange;
 use commons::names::{NameError, RoomName, Username};
 use commons::protocol::administration::{BanTarget, NewBan};
+use commons::time_forms::TIME_FORMS;
 
 use crate::api::administration::AdminCommand;
 
 /// The usage, one form for each task.
 const USAGE: &str = "/admin kick NAME, ban NAME|ADDRESS [TIME], unban NAME|ADDRESS, bans, announce TEXT, delete-room ROOM, \
-                     or remove NAME. TIME is like 2h or 7d";
+                     or remove NAME. TIME is like 10m, 2h or 7d";
 
 /// Parses the text after `/admin`. An error is a text for the person.
 pub(crate) fn parse(text: &str) -> Result<AdminCommand, String> {
@@ -49,7 +50,7 @@ fn target(text: &str) -> Result<BanTarget, String> {
 }
 
 fn seconds(text: &str) -> Result<u64, String> {
-    let time = humantime::parse_duration(text).map_err(|_| "TIME is like 30m, 2h or 7d".to_owned())?;
+    let time = humantime::parse_duration(text).map_err(|_| TIME_FORMS.to_owned())?;
     // A ban of less than a second would end before it holds.
     Ok(time.max(Duration::from_secs(1)).as_secs())
 }
@@ -94,5 +95,6 @@ mod tests {
         for bad in ["", "kick", "dance bob", "ban bob soon", "ban 192.0.2.7/99", "kick Bob", "bans now"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        assert_eq!(parse("ban bob soon"), Err(TIME_FORMS.to_owned()));
     }
 }
