@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tracker::backup::{Backup, BackupSource};
 use tracker::limits::{
-    ACCEPT_PAUSE, BACKUP_PAUSE_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME,
+    ACCEPT_PAUSE, BACKUP_MAX, BACKUP_PAUSE_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_MAX, CONTROL_TIME,
 };
 use tracker::operator::{Operator, OperatorCommand, OperatorReply};
 
@@ -209,12 +209,24 @@ pub(crate) async fn receive_backup(data: &Path, file: &mut File) -> Result<(), B
         ControlReply::Ok { .. } => {}
         ControlReply::Error { lines } => return Err(lines.join("\ntracker: ").into()),
     }
-    let mut bytes = vec![0; BACKUP_CHUNK];
+    receive(&mut stream, file, BACKUP_MAX).await
+}
+
+/// Writes all that a stream brings, and refuses more than `max` bytes: the other end may pose as the tracker.
+async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+    file: &mut impl io::Write,
+    max: u64,
+) -> Result<(), Box<dyn Error>> {
+    let (mut bytes, mut left) = (vec![0; BACKUP_CHUNK], max);
     loop {
         let read = timeout(BACKUP_PAUSE_MAX, stream.read(&mut bytes)).await.map_err(|_| NO_ANSWER)??;
         if read == 0 {
             return Ok(());
         }
+        left = left.checked_sub(read as u64).ok_or_else(|| {
+            format!("the backup is larger than {max} bytes, and was not kept. Does another program use the socket?")
+        })?;
         file.write_all(&bytes[..read])?;
     }
 }
@@ -243,4 +255,21 @@ async fn request(
     let mut line = String::new();
     stream.take(CONTROL_LINE_MAX).read_line(&mut line).await?;
     Ok(serde_json::from_str(&line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn backup_without_end_is_refused_at_a_bound() {
+        let mut kept = Vec::new();
+        let error = receive(&mut tokio::io::repeat(1), &mut kept, 200_000).await.unwrap_err();
+        assert!(error.to_string().contains("larger than 200000 bytes"), "{error}");
+        assert!(kept.len() <= 200_000, "{}", kept.len());
+        // Control: as many bytes are accepted.
+        let mut kept = Vec::new();
+        receive(&mut tokio::io::repeat(1).take(200_000), &mut kept, 200_000).await.unwrap();
+        assert_eq!(kept.len(), 200_000);
+    }
 }

@@ -33,6 +33,10 @@ pub(crate) const NEWCOMERS_PER_NETWORK: usize = 32;
 /// the oldest.
 pub(crate) const STATUS_CONNECTIONS_MAX: usize = 16;
 
+/// The age at which the metrics and the status page are made again. A reading looks at every session, and no scraper asks
+/// more often.
+pub(crate) const STATUS_TEXT_AGE: Duration = Duration::from_secs(1);
+
 /// The time limit for one connection to the status page, so that a slow client cannot hold its place.
 pub(crate) const STATUS_CONNECTION_TIME: Duration = Duration::from_secs(10);
 
@@ -170,8 +174,9 @@ pub(crate) const CHECK_PAUSE: Duration = Duration::from_millis(100);
 /// operator gets the reason.
 pub(crate) const SNAPSHOT_TIME: Duration = Duration::from_secs(8);
 
-/// The maximum size of a backup in bytes: that of eight million users. A restore reads it into memory.
-pub(crate) const BACKUP_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// The maximum size of a backup in bytes: that of eight million users. A restore reads it into memory. A
+/// program that poses as the tracker cannot fill the disk with more.
+pub const BACKUP_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The maximum number of files in a backup. A data folder has eight, and more may come.
 pub(crate) const BACKUP_FILES_MAX: usize = 64;

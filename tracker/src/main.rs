@@ -4,6 +4,7 @@
 #[cfg(unix)]
 mod admin_task;
 mod args;
+mod backup_task;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
@@ -28,8 +29,7 @@ use commons::settings::load::LoadError;
 use commons::settings::task::{ConfigTask, check as check_settings};
 use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
-use tracker::backup::backup_file::NewBackup;
-use tracker::backup::{self, Backup, restore};
+use tracker::backup::{BackupSource, restore};
 use tracker::config::{Config, LogConfig};
 use tracker::folder_check;
 use tracker::logs::start::Logs;
@@ -39,6 +39,7 @@ use tracker::password_reset::PasswordReset;
 use tracker::server::{TrackerServer, fingerprint};
 
 use crate::args::{Args, Loaded, Task};
+use crate::backup_task::backup;
 use crate::reload::Reloader;
 
 #[tokio::main]
@@ -72,7 +73,7 @@ async fn perform(loaded: Loaded, arguments: Vec<OsString>) -> Result<(), Box<dyn
         Task::Check { folder, accept_edits } => {
             check(folder.as_deref().unwrap_or(&config.data), accept_edits).await
         }
-        Task::Backup { file } => backup(&config.data, &file).await,
+        Task::Backup { file } => print_lines(&backup(&config.data, &file, stop_signal()?).await?),
         Task::Restore { file } => print_lines(&restore::restore(&file, &config.data)?),
         Task::ResetPassword { username, password_file } => {
             reset(&config, username, password_file.as_deref()).await
@@ -155,7 +156,7 @@ fn listen_to_operator(
     data: &Path,
     reloader: &Arc<Reloader>,
     operator: Operator,
-    backups: backup::BackupSource,
+    backups: BackupSource,
 ) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     let by_signal = reloader.clone();
@@ -207,27 +208,6 @@ async fn check(folder: &Path, accept_edits: bool) -> Result<(), Box<dyn std::err
     let report =
         if accept_edits { folder_check::accept_edits(folder).await? } else { folder_check::check(folder)? };
     print_lines(&report)
-}
-
-/// Writes a backup of a data folder. A running tracker sends it, so that it is a snapshot of one moment.
-async fn backup(data: &Path, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let mut new = NewBackup::create(path)?;
-    if backup::is_in_use(data)? {
-        receive_backup(data, &mut new).await?;
-    } else {
-        new.fill(&Backup::of_folder(data)?)?;
-    }
-    print_lines(&new.finish()?)
-}
-
-#[cfg(unix)]
-async fn receive_backup(data: &Path, new: &mut NewBackup) -> Result<(), Box<dyn std::error::Error>> {
-    control::receive_backup(data, new.file()).await
-}
-
-#[cfg(not(unix))]
-async fn receive_backup(_: &Path, _: &mut NewBackup) -> Result<(), Box<dyn std::error::Error>> {
-    Err("this system has no control socket: stop the tracker for the backup".into())
 }
 
 fn print_lines(lines: &[String]) -> Result<(), Box<dyn std::error::Error>> {

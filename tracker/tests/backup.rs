@@ -7,13 +7,17 @@
 mod common;
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use common::device::{Device, ask, by_key};
 use common::program::{Program, Writers, assert_kept};
-use common::{Client, TestTracker, room, sign_in};
+use common::{Client, TestTracker, room, sign_in, with_id};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::json;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{Sender, channel};
@@ -196,6 +200,35 @@ async fn restored_tracker_has_its_key_and_newer_revisions() {
 }
 
 #[tokio::test]
+async fn restored_tracker_has_its_admins_and_bans() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backup) = (folder.path().join("data"), folder.path().join("backup.tar"));
+    let restored = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let program = Program::start(&data);
+    let [ana, bob, carla] = [Device::new(), Device::new(), Device::new()];
+    for (device, name) in [(&ana, "ana"), (&bob, "bob"), (&carla, "carla")] {
+        device.session(program.address, with_id(sign_in("REGISTER", name, 5000))).await;
+    }
+    let mut session = ana.session(program.address, with_id(by_key("ana"))).await;
+    let ban = ask(&mut session, json!({"cmd": "BAN", "user": "bob", "id": 1})).await;
+    assert_eq!(ban["status"], "OK", "the first user is an admin: {ban}");
+    done("backup", &backup, &data).await;
+    drop(program);
+    done("restore", &backup, restored.path()).await;
+    let tracker = TestTracker::start_in(restored, |_| ()).await;
+    let mut session = ana.session(tracker.address, with_id(by_key("ana"))).await;
+    let bans = ask(&mut session, json!({"cmd": "BANS", "id": 1})).await;
+    assert_eq!(bans["bans"]["user bob"]["by"], "ana", "{bans}");
+    for request in [by_key("bob"), sign_in("LOGIN", "bob", 5000), sign_in("REGISTER", "other", 5000)] {
+        let (_, reply) = bob.ask(tracker.address, with_id(request)).await;
+        assert_eq!(reply["code"], "BANNED", "{reply}");
+    }
+    // Control: carla is not banned, and no admin.
+    let mut session = carla.session(tracker.address, with_id(by_key("carla"))).await;
+    assert_eq!(ask(&mut session, json!({"cmd": "BANS", "id": 1})).await["code"], "NOT_ADMIN");
+}
+
+#[tokio::test]
 async fn backup_is_private_and_replaces_no_file() {
     let tracker = Stopped::new().await;
     assert_eq!(fs::metadata(tracker.backup()).unwrap().permissions().mode() & 0o777, 0o600);
@@ -302,6 +335,65 @@ async fn cut_or_changed_backup_is_refused() {
     let copy = tracker.folder.path().join("copy.tar");
     fs::write(&copy, &good).unwrap();
     done("check", &copy, &tracker.data()).await;
+}
+
+/// A tracker that begins to send a backup, and never ends. Dropping it frees the data folder.
+struct Endless {
+    _lock: fs::File,
+    listener: UnixListener,
+}
+
+impl Endless {
+    fn on(data: &Path) -> Self {
+        let lock = fs::File::open(data.join("lock")).unwrap();
+        lock.lock().unwrap();
+        // The tracker that was killed has left its socket.
+        let _ = fs::remove_file(data.join("control.sock"));
+        Self { _lock: lock, listener: UnixListener::bind(data.join("control.sock")).unwrap() }
+    }
+
+    /// Answers a request for a backup. Returns the connection.
+    fn begins(&self) -> UnixStream {
+        let (mut stream, _) = self.listener.accept().unwrap();
+        let mut request = String::new();
+        std::io::BufReader::new(&stream).read_line(&mut request).unwrap();
+        stream.write_all(b"{\"status\":\"OK\",\"lines\":[]}\nthe tracker's key").unwrap();
+        stream
+    }
+}
+
+#[tokio::test]
+async fn stopped_backup_leaves_nothing_and_the_next_one_tidies() {
+    let tracker = Stopped::new().await;
+    let new = tracker.folder.path().join("new.tar");
+    let hidden = || {
+        let names = names(tracker.folder.path());
+        names.into_iter().filter(|name| name.starts_with(".tracker-backup-")).collect::<Vec<_>>()
+    };
+    let endless = Endless::on(&tracker.data());
+    for (signal, is_left) in [("TERM", false), ("INT", false), ("KILL", true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        command.arg("backup").arg(&new).arg("--data").arg(tracker.data());
+        let mut backup = command.stderr(Stdio::null()).spawn().unwrap();
+        let _stream = endless.begins();
+        assert_eq!(hidden().len(), 1, "it is being written");
+        let kill = format!("kill -s {signal} {}", backup.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(!backup.wait().unwrap().success());
+        assert_eq!(!hidden().is_empty(), is_left, "{signal}");
+        assert!(!new.exists());
+    }
+    drop(endless);
+    // A file that is in use, and a link, stay.
+    let (used, link) = (
+        tracker.folder.path().join(".tracker-backup-used"),
+        tracker.folder.path().join(".tracker-backup-link"),
+    );
+    let lock = fs::File::create(&used).unwrap();
+    lock.lock().unwrap();
+    std::os::unix::fs::symlink(tracker.backup(), &link).unwrap();
+    done("backup", &new, &tracker.data()).await;
+    assert_eq!(hidden(), [".tracker-backup-link", ".tracker-backup-used"]);
 }
 
 /// An archive with these entries: type, name and claimed size.

@@ -1,7 +1,7 @@
 //! The file of a backup: it appears complete and checked, or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -10,10 +10,13 @@ use crate::backup::archive::{self, Damage};
 use crate::backup::{Backup, BackupError};
 use crate::limits::BACKUP_MAX;
 use crate::repositories::data_files::{DataFiles, FilesByName};
-use crate::repositories::data_folder::{OpenError, folder_of, read_regular, sync_folder_of};
+use crate::repositories::data_folder::{OpenError, folder_of, open_at_once, read_regular, sync_folder_of};
 use crate::repositories::found::Found;
 use crate::repositories::snapshot::Snapshot;
 use crate::repositories::trust::Trust;
+
+/// The beginning of the name of a backup that is being written.
+const TEMPORARY: &str = ".tracker-backup-";
 
 /// A backup that is being written under a temporary name. It is removed when this is dropped.
 #[derive(Debug)]
@@ -28,9 +31,27 @@ impl NewBackup {
         if fs::symlink_metadata(path).is_ok() {
             return Err(BackupError::Exists(path.to_owned()));
         }
-        // Its mode is 0600.
-        let file = tempfile::Builder::new().prefix(".tracker-backup-").tempfile_in(folder_of(path));
-        Ok(Self { path: path.to_owned(), file: file.map_err(BackupError::at(path))? })
+        remove_stale(folder_of(path));
+        let file = Self::create_locked(folder_of(path)).map_err(BackupError::at(path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Creates the temporary file and locks it. The lock shows that the file is in use.
+    fn create_locked(folder: &Path) -> io::Result<NamedTempFile> {
+        loop {
+            // Its mode is 0600.
+            let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+            file.as_file().lock()?;
+            // Another backup may have removed it before it was locked.
+            if file.path().exists() {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// The path of the temporary file.
+    pub fn temporary(&self) -> &Path {
+        self.file.path()
     }
 
     /// The temporary file.
@@ -52,7 +73,7 @@ impl NewBackup {
         let counts = CheckedBackup::open_as(file.path(), &path)?.counts;
         let persisted = file.persist_noclobber(&path).map_err(|failed| failed.error);
         persisted.map_err(|source| match source.kind() {
-            std::io::ErrorKind::AlreadyExists => BackupError::Exists(path.clone()),
+            io::ErrorKind::AlreadyExists => BackupError::Exists(path.clone()),
             _ => BackupError::Io { path: path.clone(), source },
         })?;
         sync_folder_of(&path).map_err(BackupError::at(&path))?;
@@ -61,6 +82,36 @@ impl NewBackup {
             "it contains the private key of the tracker: keep it from others, as the data folder".to_owned(),
         ])
     }
+}
+
+/// Removes the temporary files of backups that were killed: each holds the private key of a tracker. A file that is
+/// locked is in use. Errors are no reason against the new backup.
+fn remove_stale(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            remove_if_stale(&entry.path());
+        }
+    }
+}
+
+fn remove_if_stale(path: &Path) {
+    // A link, a pipe or the file of somebody else is not ours.
+    let Ok(file) = open_at_once(path, File::options().read(true), false) else { return };
+    if file.metadata().is_ok_and(|found| is_own(&found)) && file.try_lock().is_ok() {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether this is a regular file of this user.
+fn is_own(found: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        found.is_file() && found.uid() == rustix::process::geteuid().as_raw()
+    }
+    #[cfg(not(unix))]
+    found.is_file()
 }
 
 /// A backup that was read and checked as a start checks a data folder.
