@@ -3,6 +3,7 @@
 //! It answers GET only, shows counts, times and sizes, and changes nothing. It has no password, so its address should be
 //! one that only the operator can reach. It is off by default.
 
+pub(crate) mod cached_text;
 pub(crate) mod chart;
 pub(crate) mod exposition;
 pub(crate) mod page;
@@ -32,7 +33,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::limits::{ACCEPT_PAUSE, SAMPLE_INTERVAL, STATUS_CONNECTION_TIME, STATUS_CONNECTIONS_MAX};
+use crate::limits::{
+    ACCEPT_PAUSE, SAMPLE_INTERVAL, STATUS_CONNECTION_TIME, STATUS_CONNECTIONS_MAX, STATUS_TEXT_AGE,
+};
+use crate::status::cached_text::CachedText;
 use crate::status::reading::Source;
 use crate::status::samples::{Sample, Samples};
 
@@ -59,6 +63,8 @@ pub(crate) struct StatusListener {
 struct Shared {
     source: Source,
     samples: Mutex<Samples>,
+    metrics: CachedText,
+    page: CachedText,
 }
 
 impl StatusListener {
@@ -76,7 +82,12 @@ impl StatusListener {
 
     /// Answers requests and takes samples until the task is aborted.
     pub(crate) async fn run(self, source: Source) {
-        let shared = Arc::new(Shared { source, samples: Mutex::default() });
+        let shared = Arc::new(Shared {
+            source,
+            samples: Mutex::default(),
+            metrics: CachedText::default(),
+            page: CachedText::default(),
+        });
         let router = Router::new()
             .route("/", get(status_page))
             .route("/page.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
@@ -156,16 +167,20 @@ fn names_this_computer(headers: &HeaderMap) -> bool {
 }
 
 async fn status_page(State(shared): State<Arc<Shared>>) -> Html<String> {
-    let reading = shared.source.read();
-    let intervals = shared.samples().intervals(Sample::of(&reading));
-    Html(page::html(&reading, &intervals))
+    Html(shared.page.get(STATUS_TEXT_AGE, || {
+        let reading = shared.source.read();
+        let intervals = shared.samples().intervals(Sample::of(&reading));
+        page::html(&reading, &intervals)
+    }))
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    match exposition::text(shared.source.read()) {
-        Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let text =
+        shared.metrics.get(STATUS_TEXT_AGE, || exposition::text(shared.source.read()).unwrap_or_default());
+    if text.is_empty() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response()
 }
 
 /// Answers whether the tracker accepts further connections.
