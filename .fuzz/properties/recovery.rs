@@ -10,7 +10,7 @@ use tracker::recovery::{Kind, recovered};
 
 pub fn hold(bytes: &[u8]) {
     let [kind, cut, flip, rest @ ..] = bytes else { return };
-    let kind = [Kind::Users, Kind::Rooms, Kind::Peers][usize::from(*kind) % 3];
+    let kind = Kind::ALL[usize::from(*kind) % Kind::ALL.len()];
     let mut parts = rest.splitn(2, |byte| *byte == 0);
     let (file, changes) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let journal = journal(changes);
