@@ -133,7 +133,14 @@ impl Repositories {
 
     /// The figures of the collections, for the status page.
     pub(crate) fn figures(&self) -> StoreFigures {
-        StoreFigures { users: self.users.clone(), rooms: self.rooms.clone(), peers: self.peers.clone() }
+        let Self { users, rooms, peers, admins, bans, key: _ } = self;
+        StoreFigures {
+            users: users.clone(),
+            rooms: rooms.clone(),
+            peers: peers.clone(),
+            admins: admins.clone(),
+            bans: bans.clone(),
+        }
     }
 
     /// Waits until the writer thread of a collection has ended without a request to close. Only a defect causes this.
@@ -162,6 +169,8 @@ pub(crate) struct StoreFigures {
     users: Collection<Account>,
     rooms: Collection<Room>,
     peers: Collection<Peer>,
+    admins: Collection<Admin>,
+    bans: Collection<Ban>,
 }
 
 impl StoreFigures {
@@ -177,12 +186,14 @@ impl StoreFigures {
 
     /// The number of changes that wait for the disk, of all collections.
     pub(crate) fn changes_waiting(&self) -> usize {
-        self.users.waiting() + self.rooms.waiting() + self.peers.waiting()
+        let Self { users, rooms, peers, admins, bans } = self;
+        users.waiting() + rooms.waiting() + peers.waiting() + admins.waiting() + bans.waiting()
     }
 
     /// The times of writing changes to the disk, of all collections.
     pub(crate) fn flushes(&self) -> TimingCounts {
-        [self.users.flushes(), self.rooms.flushes(), self.peers.flushes()]
+        let Self { users, rooms, peers, admins, bans } = self;
+        [users.flushes(), rooms.flushes(), peers.flushes(), admins.flushes(), bans.flushes()]
             .map(|timing| timing.counts())
             .into_iter()
             .fold(TimingCounts::default(), TimingCounts::plus)
