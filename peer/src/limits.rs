@@ -14,6 +14,10 @@ pub const LOOKUP_PAUSE: Duration = Duration::from_secs(3);
 /// Links at a time, of all peers together: rooms of three need few, and unknown peers must not take many.
 pub const LINKS_MAX: usize = 64;
 
+/// Time for which a link to a user for whom no link is wanted stays, if other unknown users want its place. It is
+/// enough for a first message.
+pub const UNWANTED_LINK_TIME: Duration = Duration::from_secs(60);
+
 /// Connections that have not sent HELLO yet; a further one replaces the oldest.
 pub const PREAUTH_MAX: usize = 32;
 

@@ -6,6 +6,9 @@
 //! two links and decide alike. A link of a newer instance, which is a restarted program, replaces the older one at
 //! once.
 //!
+//! There are at most [`LINKS_MAX`] links. If there are as many, a link to a user for whom no link is wanted makes way: for a
+//! wanted user at once, for any other user after [`UNWANTED_LINK_TIME`]. So unknown users keep no friend out.
+//!
 //! Example: ana and bob dial each other at the same moment. Both keep the link that ana dialled and retire the other.
 
 use std::collections::BTreeMap;
@@ -17,7 +20,9 @@ use commons::names::Username;
 use commons::net::backoff::Backoff;
 use tokio::time::Instant;
 
-use crate::limits::{DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LEGACY_LINKS_MAX, LINKS_MAX, RETIRE_TIME};
+use crate::limits::{
+    DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LEGACY_LINKS_MAX, LINKS_MAX, RETIRE_TIME, UNWANTED_LINK_TIME,
+};
 use crate::peer_communication::dialect::Dialect;
 
 /// Id of a link, unique within one run.
@@ -53,7 +58,7 @@ pub(crate) enum Admit<H> {
     Kept {
         /// Whether frames are written to this link now.
         writes: bool,
-        /// Links that it replaces. They are still read to their end.
+        /// Links that it replaces or displaces. They are still read to their end.
         retired: Vec<H>,
     },
     /// Another link serves the peer, or there are too many links.
@@ -64,6 +69,7 @@ pub(crate) enum Admit<H> {
 struct Linked<H> {
     id: LinkId,
     new: NewLink,
+    since: Instant,
     handle: H,
 }
 
@@ -170,7 +176,8 @@ impl<H: Clone> LinkTable<H> {
         handle: H,
         now: Instant,
     ) -> Admit<H> {
-        let crowded = self.entries.values().map(|entry| entry.links.len()).sum::<usize>() >= LINKS_MAX;
+        let displaced = self.displaced_by(user, now);
+        let crowded = self.is_full() && displaced.is_none();
         let me = self.me.clone();
         let entry = self.entries.entry(user.clone()).or_insert_with(|| Entry::new(now));
         if new.dialled {
@@ -192,12 +199,34 @@ impl<H: Clone> LinkTable<H> {
             return Admit::Refused;
         }
         entry.backoff.reset();
-        let retired: Vec<H> = match new.instance {
+        let mut retired: Vec<H> = match new.instance {
             None => Vec::new(),
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
         };
-        entry.links.push(Linked { id, new, handle });
-        Admit::Kept { writes: entry.links.len() == 1, retired }
+        entry.links.push(Linked { id, new, since: now, handle });
+        let writes = entry.links.len() == 1;
+        if retired.is_empty()
+            && let Some((user, id, handle)) = displaced
+        {
+            retired.push(handle);
+            retired.extend(self.remove(&user, id, now).unwrap_or_default());
+        }
+        Admit::Kept { writes, retired }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.values().map(|entry| entry.links.len()).sum::<usize>() >= LINKS_MAX
+    }
+
+    /// The link that makes way for a new one of this user, if the table is full: the oldest to a user for whom no link
+    /// is wanted.
+    fn displaced_by(&self, user: &Username, now: Instant) -> Option<(Username, LinkId, H)> {
+        let is_wanted = self.entries.get(user).is_some_and(|entry| entry.target.is_some());
+        let unwanted = self.entries.iter().filter(|(other, entry)| *other != user && entry.target.is_none());
+        let links = unwanted.flat_map(|(other, entry)| entry.links.iter().map(move |link| (other, link)));
+        let (other, link) = links.min_by_key(|(_, link)| link.id.0).filter(|_| self.is_full())?;
+        let makes_way = is_wanted || now >= link.since + UNWANTED_LINK_TIME;
+        makes_way.then(|| (other.clone(), link.id, link.handle.clone()))
     }
 
     /// Makes a dial due at once and resets its backoff.
@@ -438,14 +467,46 @@ mod tests {
         assert_eq!(ana.next_due(), Some(now));
     }
 
-    #[tokio::test]
-    async fn links_are_bounded() {
-        let now = Instant::now();
+    /// Creates a table with as many links as there may be, to users p0, p1 and so on.
+    fn full_table(now: Instant) -> LinkTable<u32> {
         let mut me = table("me");
-        for n in 0..LINKS_MAX as u64 {
-            let placed = me.admit(&user(&format!("p{n}")), LinkId(n), ours(1, false), 0, now);
+        for n in 0..u32::try_from(LINKS_MAX).unwrap() {
+            let placed = me.admit(&user(&format!("p{n}")), LinkId(n.into()), ours(1, false), n, now);
             assert!(matches!(placed, Admit::Kept { .. }));
         }
-        assert_eq!(me.admit(&user("late"), LinkId(99), ours(1, false), 0, now), Admit::Refused);
+        me
+    }
+
+    #[tokio::test]
+    async fn unknown_users_take_a_bounded_number_of_links() {
+        let now = Instant::now();
+        let mut me = full_table(now);
+        assert_eq!(me.admit(&user("late"), LinkId(99), ours(1, false), 99, now), Admit::Refused);
+        let later = now + UNWANTED_LINK_TIME;
+        let kept = Admit::Kept { writes: true, retired: vec![0] };
+        assert_eq!(me.admit(&user("late"), LinkId(100), ours(1, false), 100, later), kept);
+        assert_eq!(me.handles().len(), LINKS_MAX);
+    }
+
+    #[tokio::test]
+    async fn unknown_users_keep_no_wanted_user_out() {
+        let now = Instant::now();
+        let mut me = full_table(now);
+        me.set_targets(&target("bob", false), now);
+        let kept = Admit::Kept { writes: true, retired: vec![0] };
+        assert_eq!(me.admit(&user("bob"), LinkId(99), ours(1, false), 99, now), kept);
+        assert_eq!(me.serving(&user("p0")), None);
+        assert_eq!(me.handles().len(), LINKS_MAX);
+        // A newer link of the same user replaces the old one and displaces nobody.
+        let kept = Admit::Kept { writes: true, retired: vec![99] };
+        assert_eq!(me.admit(&user("bob"), LinkId(100), ours(2, false), 100, now), kept);
+        // Control: wanted users do not make way.
+        let everybody: BTreeMap<_, _> = (0..LINKS_MAX)
+            .flat_map(|n| target(&format!("p{n}"), false))
+            .chain(target("bob", false))
+            .collect();
+        me.set_targets(&everybody, now);
+        me.set_targets(&everybody.into_iter().chain(target("late", false)).collect(), now);
+        assert_eq!(me.admit(&user("late"), LinkId(101), ours(1, false), 101, now), Admit::Refused);
     }
 }
