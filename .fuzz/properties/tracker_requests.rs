@@ -2,12 +2,12 @@
 //! Any bytes are decoded or refused. A decoded request encodes to bytes that decode to the same request.
 
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{Asked, TrackerRequest};
+use commons::protocol::with_tracker::{RequestEnvelope, TrackerRequest};
 use serde_json::{Map, Value};
 
 pub fn hold(bytes: &[u8]) {
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(bytes) else { return };
-    let Ok(Asked { id, username, request }) = Asked::read(object) else { return };
+    let Ok(RequestEnvelope { id, username, request }) = RequestEnvelope::read(object) else { return };
     if let TrackerRequest::CreateRoom { room } | TrackerRequest::JoinRoom { room } = &request {
         let _ = RoomName::parse(room);
     }
@@ -21,5 +21,5 @@ pub fn hold(bytes: &[u8]) {
     if let Some(username) = &username {
         object.insert("username".to_owned(), username.as_str().into());
     }
-    assert_eq!(Asked::read(object), Ok(Asked { id, username, request }));
+    assert_eq!(RequestEnvelope::read(object), Ok(RequestEnvelope { id, username, request }));
 }

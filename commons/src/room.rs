@@ -1,7 +1,7 @@
-//! The rules of a room: its owner, its members' seats, and the revision that each change raises.
+//! The rules of a room: its owner, its members, and the revision that each change raises.
 //!
-//! Seat 0 is reserved for the owner, who may be absent. Guests take the other seats. A refused operation changes
-//! nothing.
+//! A room has one place that is reserved for the owner, who may be absent. Guests take the other places. A refused
+//! operation changes nothing.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,20 +10,20 @@ use crate::names::{RoomName, Username};
 use crate::peer::Peer;
 use crate::snapshot::{ChangeKind, Member, RoomChange, RoomSnapshot};
 
-/// Number of seats in a room, the owner's included.
+/// Maximum number of members of a room, the owner included.
 pub const CAPACITY: usize = 3;
 
-/// Number of seats for guests.
-pub const GUEST_SEATS: usize = CAPACITY - 1;
+/// Maximum number of guests: the members other than the owner.
+pub const GUESTS_MAX: usize = CAPACITY - 1;
 
-/// A taken seat of a room.
+/// The membership of one user in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seat {
-    /// The member in the seat.
+pub struct Membership {
+    /// The user who is a member.
     pub username: Username,
-    /// The room's revision at which the seat was taken.
+    /// The room's revision at which the user joined.
     pub since: u64,
-    /// Time at which the seat was taken. It shows which room a user joined last.
+    /// Time at which the user joined. It shows which room a user joined last.
     pub joined_at: DateTime<Utc>,
 }
 
@@ -40,16 +40,16 @@ pub struct Room {
     pub last_change: Option<RoomChange>,
     /// The user who may delete the room. It changes only when the owner's account is deleted.
     pub owner: Username,
-    /// The owner's seat. It is empty while the owner has left.
-    pub owner_seat: Option<Seat>,
-    /// The seats of the guests.
-    pub guests: [Option<Seat>; GUEST_SEATS],
+    /// The owner's membership; `None` while the owner has left.
+    pub owner_membership: Option<Membership>,
+    /// The memberships of the guests; `None` for a free place.
+    pub guests: [Option<Membership>; GUESTS_MAX],
 }
 
 /// Reason why a room refuses an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoomError {
-    /// The room has no free seat for a guest.
+    /// The room has no free place for a guest.
     #[error("the room is full")]
     Full,
     /// The user is not a member of the room.
@@ -63,49 +63,57 @@ pub enum RoomError {
 /// Result of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Joined {
-    /// A seat was taken.
+    /// The user has joined.
     Newly,
     /// The user was a member already, and nothing changed.
     Already,
 }
 
 impl Room {
-    /// Creates a room at revision 1 with its owner seated.
+    /// Creates a room at revision 1 with its owner as the only member.
     #[must_use]
     pub fn create(name: RoomName, owner: Username, now: DateTime<Utc>) -> Self {
-        let seat = Seat { username: owner.clone(), since: 1, joined_at: now };
-        let guests = [const { None }; GUEST_SEATS];
+        let membership = Membership { username: owner.clone(), since: 1, joined_at: now };
+        let guests = [const { None }; GUESTS_MAX];
         let last_change = Some(RoomChange { kind: ChangeKind::Joined, username: owner.clone() });
-        Self { id: Uuid::new_v4(), name, revision: 1, last_change, owner, owner_seat: Some(seat), guests }
+        Self {
+            id: Uuid::new_v4(),
+            name,
+            revision: 1,
+            last_change,
+            owner,
+            owner_membership: Some(membership),
+            guests,
+        }
     }
 
-    /// Adds a member: the owner in the reserved seat, a guest in the first free one.
+    /// Adds a member: the owner in the reserved place, a guest in the first free one.
     pub fn join(&mut self, username: &Username, now: DateTime<Utc>) -> Result<Joined, RoomError> {
         if self.is_member(username) {
             return Ok(Joined::Already);
         }
-        let seat = if *username == self.owner {
-            &mut self.owner_seat
+        let place = if *username == self.owner {
+            &mut self.owner_membership
         } else {
-            self.guests.iter_mut().find(|seat| seat.is_none()).ok_or(RoomError::Full)?
+            self.guests.iter_mut().find(|place| place.is_none()).ok_or(RoomError::Full)?
         };
-        *seat = Some(Seat { username: username.clone(), since: self.revision + 1, joined_at: now });
+        *place = Some(Membership { username: username.clone(), since: self.revision + 1, joined_at: now });
         self.changed(ChangeKind::Joined, username);
         Ok(Joined::Newly)
     }
 
     /// Removes a member. An owner who leaves stays the owner and may return.
     pub fn leave(&mut self, username: &Username) -> Result<(), RoomError> {
-        let mut seats = std::iter::once(&mut self.owner_seat).chain(&mut self.guests);
-        let seat = seats
-            .find(|seat| seat.as_ref().is_some_and(|seat| seat.username == *username))
+        let mut places = std::iter::once(&mut self.owner_membership).chain(&mut self.guests);
+        let place = places
+            .find(|place| place.as_ref().is_some_and(|member| member.username == *username))
             .ok_or(RoomError::NotAMember)?;
-        *seat = None;
+        *place = None;
         self.changed(ChangeKind::Left, username);
         Ok(())
     }
 
-    /// Whether this user may delete the room: only the owner may, seated or not.
+    /// Whether this user may delete the room: only the owner may, member or not.
     pub fn may_delete(&self, username: &Username) -> Result<(), RoomError> {
         if *username == self.owner {
             Ok(())
@@ -117,16 +125,16 @@ impl Room {
     }
 
     /// Gives the room of a user who is deleted to the member who has been in it for the longest time, in the owner's
-    /// seat. Returns false, and changes nothing, if the room has no other member.
+    /// place. Returns false, and changes nothing, if the room has no other member.
     pub fn hand_on(&mut self) -> bool {
         let longest = self
             .guests
             .iter_mut()
-            .filter(|seat| seat.is_some())
-            .min_by_key(|seat| seat.as_ref().map(|seat| seat.since));
-        let Some(seat) = longest.and_then(Option::take) else { return false };
-        let former = std::mem::replace(&mut self.owner, seat.username.clone());
-        self.owner_seat = Some(seat);
+            .filter(|place| place.is_some())
+            .min_by_key(|place| place.as_ref().map(|member| member.since));
+        let Some(successor) = longest.and_then(Option::take) else { return false };
+        let former = std::mem::replace(&mut self.owner, successor.username.clone());
+        self.owner_membership = Some(successor);
         self.changed(ChangeKind::Left, &former);
         true
     }
@@ -141,34 +149,34 @@ impl Room {
         self.last_change = Some(RoomChange { kind, username: username.clone() });
     }
 
-    /// The taken seats in seat order, with a seated owner first.
-    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
-        std::iter::once(&self.owner_seat).chain(&self.guests).flatten()
+    /// The memberships, that of the owner first.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        std::iter::once(&self.owner_membership).chain(&self.guests).flatten()
     }
 
-    /// The taken seat of a user.
+    /// The membership of a user.
     #[must_use]
-    pub fn seat_of(&self, username: &Username) -> Option<&Seat> {
-        self.seats().find(|seat| seat.username == *username)
+    pub fn membership_of(&self, username: &Username) -> Option<&Membership> {
+        self.memberships().find(|member| member.username == *username)
     }
 
     /// Whether a user is a member.
     #[must_use]
     pub fn is_member(&self, username: &Username) -> bool {
-        self.seat_of(username).is_some()
+        self.membership_of(username).is_some()
     }
 
     /// The snapshot of the room. `peer_of` returns a member's current record.
     pub fn snapshot(&self, peer_of: impl Fn(&Username) -> Peer) -> RoomSnapshot {
-        let slot = |seat: &Option<Seat>| {
-            let peer = peer_of(&seat.as_ref()?.username);
+        let slot = |membership: &Option<Membership>| {
+            let peer = peer_of(&membership.as_ref()?.username);
             // Endorsements are sent in `members`; a second copy would waste space in the frame.
             let peer = Peer { endorsements: Vec::new(), ..peer };
             (peer.connected && peer.socket_addr().is_some()).then_some(peer)
         };
-        let member = |seat: &Seat| {
-            let Peer { username, connected, keys, endorsements, .. } = peer_of(&seat.username);
-            Member { username, connected, since: seat.since, keys, endorsements, in_menu: false }
+        let member = |membership: &Membership| {
+            let Peer { username, connected, keys, endorsements, .. } = peer_of(&membership.username);
+            Member { username, connected, since: membership.since, keys, endorsements, in_menu: false }
         };
         RoomSnapshot {
             id: self.id,
@@ -176,8 +184,8 @@ impl Room {
             revision: self.revision,
             capacity: CAPACITY,
             owner: self.owner.clone(),
-            members: self.seats().map(member).collect(),
-            peer_owner: slot(&self.owner_seat),
+            members: self.memberships().map(member).collect(),
+            peer_owner: slot(&self.owner_membership),
             peer_one: slot(&self.guests[0]),
             peer_two: slot(&self.guests[1]),
         }
@@ -201,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn seats_three_and_refuses_a_fourth() {
+    fn fourth_member_is_refused() {
         let mut room = sala();
         assert_eq!(join(&mut room, "bob"), Ok(Joined::Newly));
         assert_eq!(join(&mut room, "carla"), Ok(Joined::Newly));
         assert_eq!(join(&mut room, "dora"), Err(RoomError::Full));
         assert_eq!(join(&mut room, "bob"), Ok(Joined::Already));
         assert_eq!(room.revision, 3);
-        let names: Vec<_> = room.seats().map(|seat| seat.username.as_str()).collect();
+        let names: Vec<_> = room.memberships().map(|member| member.username.as_str()).collect();
         assert_eq!(names, ["ana", "bob", "carla"]);
     }
 
     #[test]
-    fn an_owner_who_leaves_keeps_the_room_and_the_reserved_seat() {
+    fn owner_who_leaves_keeps_the_room_and_the_reserved_seat() {
         let mut room = sala();
         join(&mut room, "bob").unwrap();
         room.leave(&user("ana")).unwrap();
@@ -221,9 +229,9 @@ mod tests {
         assert!(!room.is_member(&user("ana")));
         assert_eq!(room.may_delete(&user("ana")), Ok(()));
         join(&mut room, "carla").unwrap();
-        assert_eq!(join(&mut room, "dora"), Err(RoomError::Full), "the owner's seat is not for guests");
+        assert_eq!(join(&mut room, "dora"), Err(RoomError::Full), "the owner's place is not for guests");
         assert_eq!(join(&mut room, "ana"), Ok(Joined::Newly));
-        assert_eq!(room.seats().next().unwrap().username.as_str(), "ana");
+        assert_eq!(room.memberships().next().unwrap().username.as_str(), "ana");
     }
 
     #[test]
@@ -235,14 +243,14 @@ mod tests {
         join(&mut room, "carla").unwrap();
         room.leave(&user("bob")).unwrap();
         join(&mut room, "bob").unwrap();
-        let (since, before) = (room.seat_of(&user("carla")).unwrap().since, room.revision);
+        let (since, before) = (room.membership_of(&user("carla")).unwrap().since, room.revision);
         assert!(room.hand_on());
-        let names: Vec<_> = room.seats().map(|seat| seat.username.as_str()).collect();
+        let names: Vec<_> = room.memberships().map(|member| member.username.as_str()).collect();
         assert_eq!((room.owner.as_str(), names), ("carla", vec!["carla", "bob"]));
-        assert_eq!((room.seat_of(&user("carla")).unwrap().since, room.revision), (since, before + 1));
+        assert_eq!((room.membership_of(&user("carla")).unwrap().since, room.revision), (since, before + 1));
         let left = RoomChange { kind: ChangeKind::Left, username: user("ana") };
         assert_eq!(room.last_change, Some(left));
-        assert_eq!(join(&mut room, "dora"), Ok(Joined::Newly), "a guest's seat is free");
+        assert_eq!(join(&mut room, "dora"), Ok(Joined::Newly), "a guest's place is free");
     }
 
     #[test]

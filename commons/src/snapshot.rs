@@ -17,11 +17,11 @@ pub struct RoomSnapshot {
     pub name: RoomName,
     /// The revision. Within one session a later state has a higher number.
     pub revision: u64,
-    /// Number of all seats.
+    /// Maximum number of members.
     pub capacity: usize,
     /// The user who may delete the room.
     pub owner: Username,
-    /// The members in seat order, with a seated owner first.
+    /// The members. An owner who is a member comes first.
     pub members: Vec<Member>,
     /// The owner's record while the owner can be linked.
     pub peer_owner: Option<Peer>,
@@ -38,7 +38,7 @@ pub struct Member {
     pub username: Username,
     /// Whether the member can be reached now.
     pub connected: bool,
-    /// The revision at which the seat was taken.
+    /// The revision at which the user joined.
     pub since: u64,
     /// The member's public keys; empty if the member never had any.
     #[serde(default)]
@@ -59,7 +59,7 @@ pub enum ChangeKind {
     Joined,
     /// A member has left.
     Left,
-    /// A member cannot be reached. The seat is kept.
+    /// A member cannot be reached, and stays a member.
     Offline,
     /// A member can be reached again, possibly at another address.
     Online,
@@ -106,7 +106,7 @@ impl RoomSnapshot {
         self.members.iter().find(|member| member.username == *username)
     }
 
-    /// The changes from `self` to `next`, in seat order: departures first, then arrivals and presence.
+    /// The changes from `self` to `next`, in the order of the members: departures first, then arrivals and presence.
     #[must_use]
     pub fn changes_to(&self, next: &Self) -> Vec<RoomChange> {
         let change = |kind, member: &Member| RoomChange { kind, username: member.username.clone() };

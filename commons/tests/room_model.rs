@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
-use commons::room::{CAPACITY, GUEST_SEATS, Joined, Room, RoomError};
+use commons::room::{CAPACITY, GUESTS_MAX, Joined, Room, RoomError};
 use commons::snapshot::ChangeKind;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -29,42 +29,42 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model: the user in each seat, and the revision at which the seat was taken. Seat 0 is the owner's.
+/// The model: the member in each place, and the revision at which that member joined. Place 0 is the owner's.
 #[derive(Default)]
 struct Model {
-    seats: [Option<(usize, u64)>; CAPACITY],
+    places: [Option<(usize, u64)>; CAPACITY],
     revision: u64,
 }
 
 impl Model {
-    fn seat_of(&self, user: usize) -> Option<usize> {
-        self.seats.iter().position(|seat| seat.is_some_and(|(sitting, _)| sitting == user))
+    fn place_of(&self, user: usize) -> Option<usize> {
+        self.places.iter().position(|place| place.is_some_and(|(member, _)| member == user))
     }
 
-    /// Puts a user into a seat, or empties it, and raises the revision.
-    fn put(&mut self, seat: usize, user: Option<usize>) {
+    /// Puts a user into a place, or empties it, and raises the revision.
+    fn put(&mut self, place: usize, user: Option<usize>) {
         self.revision += 1;
-        self.seats[seat] = user.map(|user| (user, self.revision));
+        self.places[place] = user.map(|user| (user, self.revision));
     }
 
     fn join(&mut self, user: usize) -> Result<Joined, RoomError> {
-        if self.seat_of(user).is_some() {
+        if self.place_of(user).is_some() {
             return Ok(Joined::Already);
         }
         let mut allowed = if user == 0 { 0..1 } else { 1..CAPACITY };
-        let free = allowed.find(|seat| self.seats[*seat].is_none()).ok_or(RoomError::Full)?;
+        let free = allowed.find(|place| self.places[*place].is_none()).ok_or(RoomError::Full)?;
         self.put(free, Some(user));
         Ok(Joined::Newly)
     }
 
     fn leave(&mut self, user: usize) -> Result<(), RoomError> {
-        let seat = self.seat_of(user).ok_or(RoomError::NotAMember)?;
-        self.put(seat, None);
+        let place = self.place_of(user).ok_or(RoomError::NotAMember)?;
+        self.put(place, None);
         Ok(())
     }
 
     fn may_delete(&self, user: usize) -> Result<(), RoomError> {
-        match (user, self.seat_of(user)) {
+        match (user, self.place_of(user)) {
             (0, _) => Ok(()),
             (_, Some(_)) => Err(RoomError::NotOwner),
             (_, None) => Err(RoomError::NotAMember),
@@ -94,13 +94,13 @@ proptest! {
                     model.revision += 1;
                 }
             }
-            let seats: Vec<_> = room.seats().map(|seat| (seat.username.as_str(), seat.since)).collect();
-            let expected: Vec<_> = model.seats.iter().flatten().map(|(user, since)| (USERS[*user], *since)).collect();
-            prop_assert_eq!(&seats, &expected);
+            let places: Vec<_> = room.memberships().map(|member| (member.username.as_str(), member.since)).collect();
+            let expected: Vec<_> = model.places.iter().flatten().map(|(user, since)| (USERS[*user], *since)).collect();
+            prop_assert_eq!(&places, &expected);
 
-            prop_assert!(seats.len() <= CAPACITY);
-            prop_assert!(room.guests.iter().flatten().all(|seat| seat.username != room.owner), "reserved");
-            prop_assert!(room.guests.iter().flatten().count() <= GUEST_SEATS);
+            prop_assert!(places.len() <= CAPACITY);
+            prop_assert!(room.guests.iter().flatten().all(|member| member.username != room.owner), "reserved");
+            prop_assert!(room.guests.iter().flatten().count() <= GUESTS_MAX);
             prop_assert_eq!((&room.owner, room.id), (&users[0], id), "neither ever changes");
 
             prop_assert_eq!(room.revision, model.revision);
@@ -111,7 +111,7 @@ proptest! {
 
         let snapshot = room.snapshot(|name| Peer::never_seen(name.clone()));
         let members: Vec<_> = snapshot.members.iter().map(|member| member.username.as_str()).collect();
-        let seated: Vec<_> = room.seats().map(|seat| seat.username.as_str()).collect();
-        prop_assert_eq!(members, seated);
+        let expected: Vec<_> = room.memberships().map(|member| member.username.as_str()).collect();
+        prop_assert_eq!(members, expected);
     }
 }

@@ -12,7 +12,7 @@ use commons::limits;
 use commons::protocol::administration::AdminRequest;
 use commons::protocol::between_peers::PeerMessage;
 use commons::protocol::with_tracker::{
-    Asked, ErrorCode, NotARequest, RequestId, Status, TrackerMessage, TrackerRequest,
+    ErrorCode, RequestEnvelope, RequestId, RequestParseError, Status, TrackerMessage, TrackerRequest,
 };
 use commons::snapshot::ChangeKind;
 use serde::Serialize;
@@ -143,8 +143,8 @@ fn missing<'a>(all: &[&'a str], seen: &BTreeSet<&str>) -> Vec<&'a str> {
     all.iter().copied().filter(|name| !seen.contains(name)).collect()
 }
 
-fn read(line: &str) -> Result<Asked, NotARequest> {
-    Asked::read(serde_json::from_str::<Map<String, Value>>(line).unwrap())
+fn read(line: &str) -> Result<RequestEnvelope, RequestParseError> {
+    RequestEnvelope::read(serde_json::from_str::<Map<String, Value>>(line).unwrap())
 }
 
 /// A request with its id, in the order that a session sends.
@@ -168,7 +168,7 @@ fn peer_message(line: &str) -> PeerMessage<'_> {
 fn every_request_is_written_as_it_is_shown() {
     let mut seen = BTreeSet::new();
     for line in examples("json tracker-request") {
-        let Asked { id, username: _, request } =
+        let RequestEnvelope { id, username: _, request } =
             read(line).unwrap_or_else(|refused| panic!("{line}: {refused:?}"));
         let sent = Sent { request: &request, id: id.as_ref() };
         assert_eq!(serde_json::to_string(&sent).unwrap(), line);

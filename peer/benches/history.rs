@@ -14,7 +14,7 @@ use commons::names::Username;
 use commons::snapshot::{Member, RoomSnapshot};
 use peer::history::History;
 use peer::history::conversation::ConversationId;
-use peer::history::history_db::{Author, Opened, Place};
+use peer::history::history_db::{Author, InitialState, Place};
 use peer::history::message::SignedMessage;
 use peer::history::report::Report;
 use peer::history::request::{Draft, InboundBatch, Request};
@@ -87,7 +87,7 @@ fn said(n: usize) -> Draft {
     }
 }
 
-async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, Opened) {
+async fn open(folder: &Path, name: &str) -> (History, mpsc::Receiver<Report>, InitialState) {
     let author = Author { username: user(name), seed: Seed::new([name.as_bytes()[0]; 32]) };
     let opened = History::open(&Place::File(folder.to_owned()), &author).unwrap();
     opened.0.put(Request::NoteRoom(Box::new(room().into()))).await;

@@ -100,7 +100,7 @@ struct Subscriber {
 
 /// The first events of a subscription.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Begin {
+pub(crate) enum SubscribeFrom {
     /// The events from now on.
     Now,
     /// The messages after this position.
@@ -238,11 +238,11 @@ impl EventBus {
     }
 
     /// Returns the position after which a subscription begins; `None` for one from now on.
-    pub(crate) fn position(&self, begin: Begin) -> Option<Position> {
+    pub(crate) fn position(&self, begin: SubscribeFrom) -> Option<Position> {
         match begin {
-            Begin::Now => None,
-            Begin::After(position) => Some(position),
-            Begin::Unshown => {
+            SubscribeFrom::Now => None,
+            SubscribeFrom::After(position) => Some(position),
+            SubscribeFrom::Unshown => {
                 let shown = self.shown.unwrap_or(self.published.received);
                 Some(Position { since: shown, received: shown, ..self.published })
             }
@@ -508,7 +508,7 @@ mod tests {
         // A program that began without a subscription asks for the messages that nobody has shown.
         publish(&mut bus, [5]);
         drop(page);
-        let position = bus.position(Begin::Unshown).unwrap();
+        let position = bus.position(SubscribeFrom::Unshown).unwrap();
         assert_eq!((position.since, position.received), (4, 4));
         // The control: the second one of two shows only what comes after its begin.
         let _first = bus.add();

@@ -17,9 +17,9 @@ use crate::api::{Command, Event};
 use crate::config::{Config, InputFormat, OutputFormat, Task};
 use crate::frontends::json::{events, signed_out};
 use crate::frontends::terminal::fatal_errors::in_one_line;
-use crate::frontends::terminal::prompts::SignInError;
 use crate::frontends::terminal::sign_in::sign_in;
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
+use crate::frontends::terminal::start_prompts::SignInError;
 use crate::frontends::terminal::subcommands::change_password;
 use crate::frontends::terminal::{tracker_prompt, tty};
 use crate::frontends::web::browser::Redirect;
@@ -77,10 +77,11 @@ async fn start(
     mut tracker: TrackerAddress,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<PeerService>>, Failure> {
-    let may_ask = config.tracker.is_none() && !config.host && config.task.is_none() && tty::is_interactive();
+    let may_prompt =
+        config.tracker.is_none() && !config.host && config.task.is_none() && tty::is_interactive();
     loop {
         let service = PeerService::start(settings(config, tracker.clone())).await.map_err(Failure::new)?;
-        let is_missing = may_ask
+        let is_missing = may_prompt
             && service.accounts().is_empty()
             && service.probe().await == Err(CommandError::TrackerLost);
         if !is_missing {
@@ -88,7 +89,7 @@ async fn start(
         }
         service.stop().await;
         let typed = tokio::select! {
-            typed = tracker_prompt::ask(&tracker.address, service.tracker_failed()) => typed,
+            typed = tracker_prompt::prompt(&tracker.address, service.tracker_failed()) => typed,
             () = stop.cancelled() => return Ok(None),
         };
         tracker = match typed {
@@ -123,8 +124,8 @@ pub fn known(config: &Config) -> SignInOptions {
         code_file: config.registration_code_file.clone(),
         password: match (&config.password_file, env::var("PEER_PASSWORD")) {
             (Some(file), _) => PasswordSource::File(file.clone()),
-            (None, Ok(password)) => PasswordSource::Given(password),
-            (None, Err(_)) => PasswordSource::Asked,
+            (None, Ok(password)) => PasswordSource::Value(password),
+            (None, Err(_)) => PasswordSource::Prompt,
         },
         // A program that gives commands as JSON is never asked.
         interactive: tty::is_interactive() && config.input == InputFormat::Lines,
@@ -296,12 +297,12 @@ async fn talk(
         }
     }
     if let Some(Task::Password { new_password_file }) = &config.task {
-        let new = new_password_file.clone().map_or(PasswordSource::Asked, PasswordSource::File);
+        let new = new_password_file.clone().map_or(PasswordSource::Prompt, PasswordSource::File);
         return Ok(change_password(service, &config.data(), &known, &new).await?);
     }
     // A script sends its password on the line after `/history`. If the history were unlocked, that line would go to the
     // room.
-    let opens_history = matches!(known.password, PasswordSource::Asked) || config.input == InputFormat::Json;
+    let opens_history = matches!(known.password, PasswordSource::Prompt) || config.input == InputFormat::Json;
     let signed_in = tokio::select! {
         signed_in = sign_in(service, known) => signed_in,
         () = stop.cancelled() => return Ok(()),

@@ -187,7 +187,7 @@ async fn read(service: &PeerService, events: &mut Events, count: usize) -> (Vec<
             Some(Event::Lagged) => {
                 lags += 1;
                 assert_eq!(events.recv().await, None, "the queue ends");
-                *events = service.subscribe_from(events.position()).await.events;
+                *events = service.subscribe_after(events.position()).await.events;
             }
             Some(_) => {}
             None => panic!("it ended after {} messages", numbers.len()),

@@ -8,7 +8,7 @@ mod programs;
 use common::{Peer, Tracker, password_of, room, user};
 use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
-use peer::api::past::{After, Before, FoundMessage, KeptConversation, PastConversation};
+use peer::api::past::{After, Before, ConversationSummary, FoundMessage, PastConversation};
 use peer::api::{Command, Event};
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen};
@@ -35,7 +35,7 @@ async fn two_rooms_of_one_name(peer: &mut Peer) {
     }
 }
 
-async fn conversations(peer: &Peer) -> Vec<KeptConversation> {
+async fn conversations(peer: &Peer) -> Vec<ConversationSummary> {
     let Ok(Answer::Conversations { conversations }) = peer.run(Command::Conversations).await else {
         panic!("no list")
     };

@@ -29,7 +29,7 @@ pub(crate) struct ActiveConnection {
     pub(crate) since: DateTime<Utc>,
     /// The traffic of the session.
     pub(crate) traffic: Arc<Traffic>,
-    outbox: SendQueue,
+    send_queue: SendQueue,
 }
 
 /// The data that a liveness sweep needs to ping the peer of a session.
@@ -46,7 +46,7 @@ pub(crate) struct Pinged {
 impl ActiveConnection {
     /// Queues a frame for the session.
     pub(crate) fn push(&self, frame: Bytes) {
-        self.outbox.push(frame);
+        self.send_queue.push(frame);
     }
 
     /// Whether the client understands announcements. Plaintext clients get none.
@@ -72,14 +72,15 @@ impl ActiveConnections {
         &self,
         username: &Username,
         pinged: Pinged,
-        outbox: SendQueue,
+        send_queue: SendQueue,
         traffic: Arc<Traffic>,
     ) -> ConnectionId {
         let (id, since) = (ConnectionId::new(), Utc::now());
-        let connection = ActiveConnection { id, username: username.clone(), pinged, since, traffic, outbox };
+        let connection =
+            ActiveConnection { id, username: username.clone(), pinged, since, traffic, send_queue };
         if let Some(older) = self.by_user.insert(username.clone(), connection) {
             tracing::info!(class = CONNECTION, %username, "a newer login replaces the older session");
-            older.outbox.end(CloseReason::Superseded);
+            older.send_queue.end(CloseReason::Superseded);
         }
         id
     }
@@ -92,14 +93,14 @@ impl ActiveConnections {
     /// Ends the session of a user if it has proven this key.
     pub(crate) fn revoke(&self, username: &Username, key: PublicKey) {
         if let Some(session) = self.by_user.get(username).filter(|session| session.pinged.key == Some(key)) {
-            session.outbox.end(CloseReason::Revoked);
+            session.send_queue.end(CloseReason::Revoked);
         }
     }
 
     /// Ends the session of a user. Returns its id.
     pub(crate) fn end(&self, username: &Username, reason: CloseReason) -> Option<ConnectionId> {
         let session = self.by_user.get(username)?;
-        session.outbox.end(reason);
+        session.send_queue.end(reason);
         Some(session.id)
     }
 
@@ -121,7 +122,7 @@ impl ActiveConnections {
     /// The number of sessions, and the bytes in their send queues: of all, and of the longest.
     pub(crate) fn load(&self) -> (usize, usize, usize) {
         self.by_user.iter().fold((0, 0, 0), |(sessions, all, longest), session| {
-            let waiting = session.outbox.waiting();
+            let waiting = session.send_queue.waiting();
             (sessions + 1, all + waiting, longest.max(waiting))
         })
     }

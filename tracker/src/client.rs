@@ -7,7 +7,9 @@ use std::sync::Arc;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::net::frame::encode;
-use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, RequestId, Status, TrackerRequest};
+use commons::protocol::with_tracker::{
+    ErrorCode, Refusal, RequestId, RequestParseError, Status, TrackerRequest,
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -29,7 +31,7 @@ pub(crate) struct Client {
     /// The key that the client has proven. `None` on a plaintext session.
     pub(crate) key: Option<PublicKey>,
     /// The frames that wait to be written to the connection.
-    pub(crate) outbox: SendQueue,
+    pub(crate) send_queue: SendQueue,
     /// The traffic of the connection.
     pub(crate) traffic: Arc<Traffic>,
     /// The login of the client. `None` before it has signed in.
@@ -43,8 +45,8 @@ pub(crate) struct Client {
 }
 
 /// The error for a frame that holds no JSON object.
-pub(crate) fn not_an_object() -> NotARequest {
-    NotARequest { id: None, code: ErrorCode::Malformed, msg: "a request is one JSON object".to_owned() }
+pub(crate) fn not_an_object() -> RequestParseError {
+    RequestParseError { id: None, code: ErrorCode::Malformed, msg: "a request is one JSON object".to_owned() }
 }
 
 impl Client {
@@ -54,11 +56,11 @@ impl Client {
     }
 
     /// Creates the state of a new connection from `from`.
-    pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, outbox: SendQueue) -> Self {
+    pub(crate) fn new(from: SocketAddr, key: Option<PublicKey>, send_queue: SendQueue) -> Self {
         Self {
             from,
             key,
-            outbox,
+            send_queue,
             traffic: Arc::default(),
             signed_in: None,
             rates: RequestLimiter::default(),
@@ -77,7 +79,7 @@ impl Client {
     /// Encodes a message and adds it to the send queue as a reply.
     pub(crate) fn reply(&self, message: impl Serialize) {
         match encode(&message) {
-            Ok(frame) => self.outbox.answer(frame),
+            Ok(frame) => self.send_queue.answer(frame),
             Err(error) => tracing::error!(%error, "a reply could not be encoded as JSON"),
         }
     }
@@ -106,7 +108,7 @@ impl Client {
         if watched.network(self.from.ip()).is_none() {
             return Ok(());
         }
-        let permitted = self.rates.ask(request, Instant::now());
+        let permitted = self.rates.admit(request, Instant::now());
         // A PONG is not a request and gets no reply, not even this one.
         permitted.or_else(|wait| match request {
             Some(TrackerRequest::Pong) => Ok(()),

@@ -189,8 +189,8 @@ pub(crate) async fn operate(
 }
 
 async fn send(data: &Path, request: ControlRequest) -> Result<(Vec<String>, Option<String>), Box<dyn Error>> {
-    let asked = timeout(CONTROL_TIME, ask(&path(data), &request)).await;
-    match asked.map_err(|_| NO_ANSWER)?? {
+    let reply = timeout(CONTROL_TIME, connect_and_request(&path(data), &request)).await;
+    match reply.map_err(|_| NO_ANSWER)?? {
         ControlReply::Ok { lines, next } => Ok((lines, next)),
         ControlReply::Error { lines } => Err(lines.join("\ntracker: ").into()),
     }
@@ -231,8 +231,8 @@ async fn receive(
     }
 }
 
-async fn ask(path: &Path, asked: &ControlRequest) -> Result<ControlReply, Box<dyn Error>> {
-    request(&mut connect(path).await?, asked).await
+async fn connect_and_request(path: &Path, sent: &ControlRequest) -> Result<ControlReply, Box<dyn Error>> {
+    request(&mut connect(path).await?, sent).await
 }
 
 async fn connect(path: &Path) -> Result<BufReader<UnixStream>, Box<dyn Error>> {

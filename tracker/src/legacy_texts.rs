@@ -6,7 +6,7 @@ use commons::protocol::with_tracker::{ErrorCode, TrackerRequest};
 use commons::snapshot::ChangeKind;
 
 use crate::handlers::outcome::RequestError;
-use crate::limits::SEATS_PER_USER;
+use crate::limits::ROOMS_PER_USER;
 use crate::rate_limit::in_seconds;
 
 /// The text of a reply to a request that was carried out for this user.
@@ -68,7 +68,7 @@ pub(crate) fn refused(
         (ErrorCode::RateLimited, _) => format!("Pedidos rápidos demais. Espere {wait}."),
         (ErrorCode::Forbidden, _) => "Você só pode agir em seu próprio nome.".to_owned(),
         (ErrorCode::TooManyRooms, _) => {
-            format!("Você está em {SEATS_PER_USER} salas. Saia de uma delas primeiro.")
+            format!("Você está em {ROOMS_PER_USER} salas. Saia de uma delas primeiro.")
         }
         (ErrorCode::PlaintextRefused, _) => {
             "Este usuário tem uma chave e só entra com um programa que cifra.".to_owned()

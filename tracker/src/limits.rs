@@ -105,8 +105,8 @@ pub(crate) const HASHES_WAITING_MAX: usize = 64;
 /// it receives this one. It also bounds how long the client's connection is held.
 pub(crate) const HASH_WAIT_MAX: Duration = Duration::from_secs(4);
 
-/// The maximum number of seats of one user. The user's rooms in a LOGIN reply then fit in one frame.
-pub(crate) const SEATS_PER_USER: usize = 16;
+/// The maximum number of rooms of which a user can be a member. The user's rooms in a LOGIN reply then fit in one frame.
+pub(crate) const ROOMS_PER_USER: usize = 16;
 
 /// The maximum number of rooms: about 100 MB of memory.
 pub(crate) const ROOMS_MAX: usize = 100_000;

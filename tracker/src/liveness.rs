@@ -2,7 +2,7 @@
 //!
 //! A sweep pings all sessions at the same time, up to a bound. It pings the port on which the peer accepts links, and
 //! also inside the session if the client understands that. Either answer proves that the peer is alive. After the
-//! pings, the sweep frees the seats of guests who have been offline for too long.
+//! pings, the sweep frees the reserved seats of guests who have been offline for too long.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,6 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::limits::FRAME_MAX_BEFORE_LOGIN;
@@ -193,7 +192,7 @@ async fn exchange(
         return Ok(false);
     }
     let mut connection = Connection::new(socket, FRAME_MAX_BEFORE_LOGIN);
-    connection.send_encoded(Bytes::from_static(b"{\"cmd\":\"PING\"}\n")).await?;
+    connection.send(&PeerMessage::Ping).await?;
     let answer = connection.recv().await?;
     Ok(answer.is_some_and(|frame| matches!(frame.parse(), Ok(PeerMessage::Pong))))
 }

@@ -16,7 +16,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String, Box<dyn std::error::Er
             line.strip_suffix('\r').unwrap_or(line).to_owned()
         }
         None => {
-            let [typed, again] = ask(["New password: ", "The same again: "])?;
+            let [typed, again] = prompt(["New password: ", "The same again: "])?;
             if again != typed {
                 return Err("the two passwords differ: nothing was changed".into());
             }
@@ -36,7 +36,7 @@ const NO_TERMINAL: &str = "there is no terminal for typing a password: use --pas
 
 /// Asks two questions at the terminal. The echo is off from the first question to the last answer.
 #[cfg(unix)]
-fn ask(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
+fn prompt(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     use std::io::stdin;
 
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -52,7 +52,7 @@ fn ask(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> 
 }
 
 #[cfg(not(unix))]
-fn ask(_questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
+fn prompt(_questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     Err(NO_TERMINAL.into())
 }
 

@@ -17,14 +17,14 @@ use crate::rate_limit::{Recent, Subnet};
 
 /// The origin of a hash job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Asker {
+pub(crate) struct HashOrigin {
     /// The network of the client.
     pub(crate) network: Subnet,
     /// Whether a user signed in to the same account from this network before.
     pub(crate) regular: bool,
 }
 
-impl Asker {
+impl HashOrigin {
     /// The origin of the operator's jobs on this computer.
     pub(crate) fn operator() -> Self {
         Self { network: Subnet::of(Ipv4Addr::LOCALHOST.into()), regular: true }
@@ -66,9 +66,9 @@ impl<T> PasswordQueue<T> {
     }
 
     /// Adds a job. Returns the displaced job, if there are too many.
-    pub(crate) fn push(&mut self, asker: Asker, job: T) -> Option<T> {
-        let turns = if asker.regular { &mut self.regulars } else { &mut self.others };
-        turns.push(asker.network, job)
+    pub(crate) fn push(&mut self, origin: HashOrigin, job: T) -> Option<T> {
+        let turns = if origin.regular { &mut self.regulars } else { &mut self.others };
+        turns.push(origin.network, job)
     }
 
     /// The number of waiting jobs.
@@ -141,13 +141,13 @@ mod tests {
 
     use super::*;
 
-    fn asker(number: u32, regular: bool) -> Asker {
-        Asker { network: Subnet::of(IpAddr::from((0xc000_0200 + number).to_be_bytes())), regular }
+    fn origin(number: u32, regular: bool) -> HashOrigin {
+        HashOrigin { network: Subnet::of(IpAddr::from((0xc000_0200 + number).to_be_bytes())), regular }
     }
 
     /// Pushes a job from a network without earlier logins.
     fn push(queue: &mut PasswordQueue<&'static str>, network: u32, job: &'static str) {
-        assert_eq!(queue.push(asker(network, false), job), None);
+        assert_eq!(queue.push(origin(network, false), job), None);
     }
 
     fn all(mut queue: PasswordQueue<&'static str>) -> Vec<&'static str> {
@@ -178,7 +178,7 @@ mod tests {
         let mut queue = PasswordQueue::new();
         push(&mut queue, 1, "other");
         for _ in 0..REGULARS_IN_A_ROW + 1 {
-            assert_eq!(queue.push(asker(2, true), "regular"), None);
+            assert_eq!(queue.push(origin(2, true), "regular"), None);
         }
         let order = all(queue);
         assert_eq!(order.iter().position(|job| *job == "other"), Some(REGULARS_IN_A_ROW));
@@ -189,18 +189,18 @@ mod tests {
         let mut queue = PasswordQueue::new();
         let most = HASHES_WAITING_MAX as u32;
         for number in 0..most {
-            assert_eq!(queue.push(asker(number % 2 * number, false), number), None);
+            assert_eq!(queue.push(origin(number % 2 * number, false), number), None);
         }
         // Network 0 holds half of the queue.
-        assert_eq!(queue.push(asker(most + 1, false), most), Some(0));
-        assert_eq!(queue.push(asker(most + 2, false), most), Some(2));
+        assert_eq!(queue.push(origin(most + 1, false), most), Some(0));
+        assert_eq!(queue.push(origin(most + 2, false), most), Some(2));
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), HASHES_WAITING_MAX);
     }
 
     /// Simulates a flood: two networks request ten hashes per round for unknown names, and two hashes are computed per
     /// round. Eight users come, one after the other. Returns how many of them are served.
     fn served_in_a_flood(
-        push: &mut dyn FnMut(Asker, u32) -> Option<u32>,
+        push: &mut dyn FnMut(HashOrigin, u32) -> Option<u32>,
         pop: &mut dyn FnMut() -> Option<u32>,
         regular: bool,
     ) -> usize {
@@ -209,10 +209,10 @@ mod tests {
         for round in 0..200 {
             for _ in 0..10 {
                 number += 1;
-                push(asker(number % 2, false), number);
+                push(origin(number % 2, false), number);
             }
             if round >= 100 && round % 10 == 0 && round / 10 - 10 < 8 {
-                push(asker(7, regular), USER + round);
+                push(origin(7, regular), USER + round);
             }
             for _ in 0..2 {
                 served += usize::from(pop().is_some_and(|job| job >= USER));
@@ -225,7 +225,7 @@ mod tests {
     fn a_flood_of_unknown_names_keeps_nobody_else_out() {
         for regular in [true, false] {
             let queue = std::cell::RefCell::new(PasswordQueue::new());
-            let mut push = |asker, job| queue.borrow_mut().push(asker, job);
+            let mut push = |origin, job| queue.borrow_mut().push(origin, job);
             let served = served_in_a_flood(&mut push, &mut || queue.borrow_mut().pop(), regular);
             assert_eq!(served, 8);
         }

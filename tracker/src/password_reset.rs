@@ -10,7 +10,7 @@ use commons::names::Username;
 use commons::user::PasswordDigest;
 
 use crate::config::PasswordCost;
-use crate::password_queue::Asker;
+use crate::password_queue::HashOrigin;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
@@ -53,7 +53,7 @@ impl PasswordReset {
     /// Sets the new password and removes all keys of the user.
     pub async fn finish(self, digest: PasswordDigest, cost: PasswordCost) -> Result<(), ResetError> {
         let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
-        let hash = passwords.hash(Asker::operator(), digest).await.map_err(|_| ResetError::Password)?;
+        let hash = passwords.hash(HashOrigin::operator(), digest).await.map_err(|_| ResetError::Password)?;
         let replaced = self.replace(hash).await;
         self.repositories.close().await.and(replaced).map_err(|_| ResetError::Storage)
     }

@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 
 use crate::config::PasswordCost;
 use crate::limits::{HASH_MEMORY_MAX, HASH_WAIT_MAX, HASHING_THREADS};
-use crate::password_queue::{Asker, PasswordQueue};
+use crate::password_queue::{HashOrigin, PasswordQueue};
 use crate::repositories::user::StoredPassword;
 
 /// The reason why a password was not checked.
@@ -81,20 +81,24 @@ impl Passwords {
     }
 
     /// Computes the hash to store for a digest, in PHC string format.
-    pub(crate) async fn hash(&self, asker: Asker, digest: PasswordDigest) -> Result<String, PasswordError> {
-        self.run(asker, move |hasher| hasher.hash(digest.as_str())).await
+    pub(crate) async fn hash(
+        &self,
+        origin: HashOrigin,
+        digest: PasswordDigest,
+    ) -> Result<String, PasswordError> {
+        self.run(origin, move |hasher| hasher.hash(digest.as_str())).await
     }
 
     /// Checks an offered password. It always costs one hash, even if the account does not exist or the offer is not a
     /// digest.
     pub(crate) async fn verify(
         &self,
-        asker: Asker,
+        origin: HashOrigin,
         stored: Option<StoredPassword>,
         offered: String,
     ) -> Result<PasswordMatch, PasswordError> {
         let nobody = self.nobody.clone();
-        self.run(asker, move |hasher| {
+        self.run(origin, move |hasher| {
             let judgement = match stored {
                 Some(StoredPassword::Hash(stored)) if hasher.matches(&stored, &offered) => {
                     PasswordMatch::Right
@@ -120,7 +124,7 @@ impl Passwords {
 
     async fn run<R: Send + 'static>(
         &self,
-        asker: Asker,
+        origin: HashOrigin,
         work: impl FnOnce(&mut Hasher) -> Result<R, PasswordError> + Send + 'static,
     ) -> Result<R, PasswordError> {
         let (reply, answer) = oneshot::channel();
@@ -135,7 +139,7 @@ impl Passwords {
         });
         let (displaced, hasher) = {
             let mut shared = lock(&self.shared);
-            (shared.jobs.push(asker, job), shared.idle.pop())
+            (shared.jobs.push(origin, job), shared.idle.pop())
         };
         if let Some(displaced) = displaced {
             displaced(None);
@@ -260,8 +264,8 @@ mod tests {
     use super::*;
     use crate::limits::HASHES_WAITING_MAX;
 
-    fn asker() -> Asker {
-        Asker::operator()
+    fn origin() -> HashOrigin {
+        HashOrigin::operator()
     }
 
     fn passwords() -> Passwords {
@@ -272,12 +276,12 @@ mod tests {
     async fn judges_hashes_digests_and_nobody() {
         let passwords = passwords();
         let (right, wrong) = (PasswordDigest::of_typed("right"), PasswordDigest::of_typed("wrong"));
-        let hash = passwords.hash(asker(), right.clone()).await.unwrap();
+        let hash = passwords.hash(origin(), right.clone()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
         let verify = |stored: Option<StoredPassword>, offered: &PasswordDigest| {
             let offered = offered.as_str().to_owned();
             let passwords = &passwords;
-            async move { passwords.verify(asker(), stored, offered).await.unwrap() }
+            async move { passwords.verify(origin(), stored, offered).await.unwrap() }
         };
         let hashed = StoredPassword::Hash(hash);
         assert_eq!(verify(Some(hashed.clone()), &right).await, PasswordMatch::Right);
@@ -292,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn the_documented_cost_is_the_default() {
         let passwords = Passwords::new(PasswordCost::default()).unwrap();
-        let hash = passwords.hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
+        let hash = passwords.hash(origin(), PasswordDigest::of_typed("x")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     }
 
@@ -300,7 +304,7 @@ mod tests {
     async fn hold_all_threads(passwords: &Passwords, go_on: &Arc<Barrier>, started: &Arc<Semaphore>) {
         let job = |_| {
             let (go_on, started) = (go_on.clone(), started.clone());
-            passwords.run(asker(), move |_| {
+            passwords.run(origin(), move |_| {
                 started.add_permits(1);
                 go_on.wait();
                 Ok(())
@@ -318,7 +322,7 @@ mod tests {
         let others = async {
             let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
             let mut all = Box::pin(join_all(
-                (0..=HASHES_WAITING_MAX).map(|_| passwords.hash(asker(), PasswordDigest::of_typed("x"))),
+                (0..=HASHES_WAITING_MAX).map(|_| passwords.hash(origin(), PasswordDigest::of_typed("x"))),
             ));
             assert!(futures_util::poll!(&mut all).is_pending());
             go_on.wait();
@@ -337,7 +341,7 @@ mod tests {
         let held = hold_all_threads(&passwords, &go_on, &started);
         let waits = async {
             let _started = started.acquire_many(HASHING_THREADS as u32).await.unwrap();
-            let mut waiting = Box::pin(passwords.hash(asker(), PasswordDigest::of_typed("x")));
+            let mut waiting = Box::pin(passwords.hash(origin(), PasswordDigest::of_typed("x")));
             assert!(futures_util::poll!(&mut waiting).is_pending());
             advance(HASH_WAIT_MAX).await;
             let answer = waiting.await;
@@ -346,23 +350,23 @@ mod tests {
         };
         assert_eq!(tokio::join!(held, waits).1, Err(PasswordError::Busy));
         // Control: with an empty queue, the hash is computed.
-        assert!(passwords.hash(asker(), PasswordDigest::of_typed("x")).await.is_ok());
+        assert!(passwords.hash(origin(), PasswordDigest::of_typed("x")).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_hash_that_asks_for_too_much_memory_is_nobodys() {
         let passwords = passwords();
-        let hash = passwords.hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
+        let hash = passwords.hash(origin(), PasswordDigest::of_typed("x")).await.unwrap();
         let huge = StoredPassword::Hash(hash.replace("m=8,", "m=4194304,"));
         let offered = PasswordDigest::of_typed("x").as_str().to_owned();
-        assert_eq!(passwords.verify(asker(), Some(huge), offered).await, Ok(PasswordMatch::Wrong));
+        assert_eq!(passwords.verify(origin(), Some(huge), offered).await, Ok(PasswordMatch::Wrong));
     }
 
     /// Verifies with the argon2 crate's own function, which other programs use on our files.
     #[tokio::test]
     async fn hashes_are_what_others_verify() {
         use argon2::PasswordVerifier;
-        let hash = passwords().hash(asker(), PasswordDigest::of_typed("x")).await.unwrap();
+        let hash = passwords().hash(origin(), PasswordDigest::of_typed("x")).await.unwrap();
         let stored = PasswordHash::new(&hash).unwrap();
         let verify = |text: &str| {
             let digest = PasswordDigest::of_typed(text);

@@ -51,8 +51,8 @@ impl Notice {
             Self::new(room, change, BTreeSet::new())
         });
         let changed = after.as_ref().and_then(|room| {
-            let earlier = before.as_ref().filter(same).map(|before| seated(before)).unwrap_or_default();
-            let departed = earlier.difference(&seated(room)).cloned().collect();
+            let earlier = before.as_ref().filter(same).map(|before| member_names(before)).unwrap_or_default();
+            let departed = earlier.difference(&member_names(room)).cloned().collect();
             Some(Self::new(room, room.last_change.clone()?, departed))
         });
         deleted.into_iter().chain(changed).collect()
@@ -60,7 +60,7 @@ impl Notice {
 
     /// A notice to the members of a room and to the users who departed from it.
     pub(crate) fn new(room: &Room, change: RoomChange, departed: BTreeSet<Username>) -> Self {
-        Self { room: room.name.clone(), room_id: room.id, change, members: seated(room), departed }
+        Self { room: room.name.clone(), room_id: room.id, change, members: member_names(room), departed }
     }
 
     /// The users who get the notice. `exists` says whether the room still exists. If it has been deleted meanwhile, that
@@ -83,8 +83,8 @@ impl Notice {
     }
 }
 
-fn seated(room: &Room) -> BTreeSet<Username> {
-    room.seats().map(|seat| seat.username.clone()).collect()
+fn member_names(room: &Room) -> BTreeSet<Username> {
+    room.memberships().map(|member| member.username.clone()).collect()
 }
 
 impl Push {

@@ -101,12 +101,12 @@ pub(crate) struct RequestLimiter {
 impl RequestLimiter {
     /// Counts a request, or a frame that is no request (`None`). On an error, returns the time to wait before the next
     /// request.
-    pub(crate) fn ask(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
-        let mut asked = self.requests.take(REQUEST_PACE, now);
-        if asked.is_ok() && request.is_some_and(changes_something) {
-            asked = self.changes.take(CHANGE_PACE, now);
+    pub(crate) fn admit(&mut self, request: Option<&TrackerRequest>, now: Instant) -> Result<(), Duration> {
+        let mut admitted = self.requests.take(REQUEST_PACE, now);
+        if admitted.is_ok() && request.is_some_and(changes_something) {
+            admitted = self.changes.take(CHANGE_PACE, now);
         }
-        asked.inspect_err(|wait| {
+        admitted.inspect_err(|wait| {
             if self.refusals.take(REFUSAL_PACE, now).is_err() {
                 self.read_paused_until = Some(now + *wait);
             }
@@ -294,7 +294,7 @@ mod tests {
         for tick in 0..6000 {
             let now = start + Duration::from_millis(10) * tick;
             if rates.read_paused_until(now).is_none() {
-                match rates.ask(Some(request), now) {
+                match rates.admit(Some(request), now) {
                     Ok(()) => granted += 1,
                     Err(_) => refused += 1,
                 }
@@ -321,9 +321,9 @@ mod tests {
     fn who_waits_as_told_is_served() {
         let (mut rates, mut now) = (RequestLimiter::default(), Instant::now());
         for _ in 0..100 {
-            if let Err(wait) = rates.ask(Some(&TrackerRequest::Ping), now) {
+            if let Err(wait) = rates.admit(Some(&TrackerRequest::Ping), now) {
                 now += wait;
-                assert_eq!(rates.ask(Some(&TrackerRequest::Ping), now), Ok(()));
+                assert_eq!(rates.admit(Some(&TrackerRequest::Ping), now), Ok(()));
             }
             assert_eq!(rates.read_paused_until(now), None);
         }

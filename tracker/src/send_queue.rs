@@ -101,15 +101,15 @@ mod tests {
 
     #[tokio::test]
     async fn ends_at_the_first_byte_too_many_and_not_before() {
-        let (outbox, mut frames) = SendQueue::new();
-        outbox.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
-        outbox.push(vec![b'x'; 1].into());
-        assert!(!outbox.ended.is_cancelled());
+        let (send_queue, mut frames) = SendQueue::new();
+        send_queue.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
+        send_queue.push(vec![b'x'; 1].into());
+        assert!(!send_queue.ended.is_cancelled());
         drop(frames.recv().await);
-        outbox.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
-        assert!(!outbox.ended.is_cancelled(), "room is given back once a frame was written");
-        outbox.push(vec![b'x'; 1].into());
-        outbox.end(CloseReason::Superseded);
-        assert_eq!(outbox.ended().await, CloseReason::Overflow, "the first reason counts");
+        send_queue.push(vec![b'x'; SEND_QUEUE_BYTES - 1].into());
+        assert!(!send_queue.ended.is_cancelled(), "room is given back once a frame was written");
+        send_queue.push(vec![b'x'; 1].into());
+        send_queue.end(CloseReason::Superseded);
+        assert_eq!(send_queue.ended().await, CloseReason::Overflow, "the first reason counts");
     }
 }

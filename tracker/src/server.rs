@@ -109,7 +109,7 @@ pub struct TrackerServer {
     service: Arc<TrackerService>,
     accept_config: AcceptConfig,
     /// The TLS identity that the tracker proves when it pings a peer.
-    asking: Identity,
+    link_identity: Identity,
     /// The settings in force. A reload changes some of them while the tracker runs.
     settings: watch::Sender<Config>,
     admission: Admission,
@@ -155,14 +155,14 @@ impl TrackerServer {
         let identity = |purpose| Identity::new(repositories.key(), purpose).map_err(StartError::Key);
         let accept_config =
             AcceptConfig { plaintext: config.plaintext, identity: identity(Purpose::Session)? };
-        let asking = identity(Purpose::Link)?;
+        let link_identity = identity(Purpose::Link)?;
         Ok(Self {
             listener,
             local_addr,
             repositories,
             service,
             accept_config,
-            asking,
+            link_identity,
             settings: watch::Sender::new(config),
             admission,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -220,7 +220,7 @@ impl TrackerServer {
         let mut own = JoinSet::new();
         own.spawn(self.service.clone().push_changes());
         let mut changed = self.settings.subscribe();
-        own.spawn(PingSweep::new(self.service.clone(), self.asking.clone(), changed.clone()).run());
+        own.spawn(PingSweep::new(self.service.clone(), self.link_identity.clone(), changed.clone()).run());
         if let Some(status) = self.status.take() {
             own.spawn(status.run(self.source()));
         }

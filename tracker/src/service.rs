@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::Utc;
 use commons::names::Username;
 use commons::protocol::with_tracker::{
-    Asked, ErrorCode, NotARequest, Pong, Reply, RequestId, Status, TrackerMessage, TrackerRequest,
+    ErrorCode, Pong, Reply, RequestEnvelope, RequestId, RequestParseError, Status, TrackerMessage,
+    TrackerRequest,
 };
 use commons::room::Room;
 use commons::snapshot::ChangeKind;
@@ -108,14 +109,15 @@ impl TrackerService {
         let begin = Instant::now();
         let command =
             object.as_ref().and_then(|object| object.get("cmd")).and_then(Value::as_str).map(str::to_owned);
-        let asked = object.map_or_else(|| Err(not_an_object()), Asked::read);
+        let envelope = object.map_or_else(|| Err(not_an_object()), RequestEnvelope::read);
         client.recognise(
-            asked.as_ref().map_or_else(|refused| refused.id.is_some(), |asked| asked.id.is_some()),
+            envelope.as_ref().map_or_else(|error| error.id.is_some(), |envelope| envelope.id.is_some()),
         );
-        let permitted = client.check_rate(self.watched, asked.as_ref().ok().map(|asked| &asked.request));
-        let Asked { id, username, request } = match asked {
-            Ok(asked) => asked,
-            Err(NotARequest { id, code, msg }) => {
+        let permitted =
+            client.check_rate(self.watched, envelope.as_ref().ok().map(|envelope| &envelope.request));
+        let RequestEnvelope { id, username, request } = match envelope {
+            Ok(envelope) => envelope,
+            Err(RequestParseError { id, code, msg }) => {
                 let refused = permitted.err().unwrap_or_else(|| RequestError::new(code, msg));
                 self.metrics.request(None, Some(refused.code), begin.elapsed());
                 client.refuse(id, refused, None);
@@ -124,7 +126,7 @@ impl TrackerService {
         };
         let is_pong = matches!(request, TrackerRequest::Pong);
         let leaves = matches!(request, TrackerRequest::Logout | TrackerRequest::DeleteAccount { .. });
-        let asked = client.legacy.then(|| request.clone());
+        let legacy_request = client.legacy.then(|| request.clone());
         let claimed = self.users.claimed(&request);
         let served = match (&client.signed_in, permitted) {
             (_, Err(too_fast)) => Err(too_fast),
@@ -143,7 +145,7 @@ impl TrackerService {
                 client.note_refusal(claimed.as_ref(), refused.code);
                 // If leaving failed at the disk, the client may have been signed off already.
                 let is_signed_off = leaves && refused.code == ErrorCode::Storage;
-                client.refuse(id, refused, asked.as_ref());
+                client.refuse(id, refused, legacy_request.as_ref());
                 if client.may_guess() && !is_signed_off { Next::GoOn } else { Next::Close }
             }
         }
@@ -309,9 +311,9 @@ impl TrackerService {
             let _turn = self.turn();
             self.accounts.still_admits(&username, client.key)?;
             self.admin.check_ban(&username, client.key, client.from.ip(), Utc::now())?;
-            let outbox = client.outbox.clone();
+            let send_queue = client.send_queue.clone();
             let pinged = Pinged { observed, key: client.key, pongs: pongs.clone() };
-            let connection = self.connections.register(&username, pinged, outbox, client.traffic.clone());
+            let connection = self.connections.register(&username, pinged, send_queue, client.traffic.clone());
             self.presence.connect(&username, connection, address, port);
             self.rooms.views.sign_in(&username, client.legacy);
             let rooms = with_rooms.then(|| self.rooms.snapshots_of(&username));
@@ -402,8 +404,8 @@ mod tests {
 
     impl TestSession {
         async fn register(service: &TrackerService, name: &str) -> Self {
-            let (outbox, frames) = SendQueue::new();
-            let client = Client::new(([127, 0, 0, 1], 5000).into(), None, outbox);
+            let (send_queue, frames) = SendQueue::new();
+            let client = Client::new(([127, 0, 0, 1], 5000).into(), None, send_queue);
             let mut session = Self { client, frames };
             let password = "0".repeat(64);
             let register = json!({"cmd": "REGISTER", "username": name, "password": password, "port": 5000});

@@ -11,7 +11,7 @@ use commons::net::frame::{Frame, FrameError};
 use commons::net::plaintext::Plaintext;
 use commons::net::socket::{FirstByte, Socket};
 use commons::net::tls::Identity;
-use commons::protocol::with_tracker::{ErrorCode, NotARequest, Refusal, Status};
+use commons::protocol::with_tracker::{ErrorCode, Refusal, RequestParseError, Status};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -81,8 +81,8 @@ pub(crate) async fn serve(
     };
     // A client that sends nothing gets no reply. A failed TLS handshake reports its own error.
     let Ok((opening, socket)) = opened else { return };
-    let (outbox, frames) = SendQueue::new();
-    let client = Client::new(from, socket.remote_key(), outbox);
+    let (send_queue, frames) = SendQueue::new();
+    let client = Client::new(from, socket.remote_key(), send_queue);
     let session = Session {
         connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
         client,
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (deadline, paused) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
             let served = tokio::select! {
                 biased;
-                ending = self.client.outbox.ended() => Err(SessionEnd::Ended(ending)),
+                ending = self.client.send_queue.ended() => Err(SessionEnd::Ended(ending)),
                 () = self.stop.cancelled() => Err(SessionEnd::Ended(CloseReason::ShuttingDown)),
                 () = displaced(self.preauth.as_ref()) => {
                     tracing::warn!(class = SECURITY, from = %self.client.from, "a newer connection takes the slot of one that has not signed in");
@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         tokio::select! {
             biased;
             sent = self.connection.send_encoded(frame.bytes.clone()) => sent.map_err(|_| SessionEnd::Broken),
-            _ = self.client.outbox.ended() => Err(SessionEnd::Broken),
+            _ = self.client.send_queue.ended() => Err(SessionEnd::Broken),
             () = self.stop.cancelled() => Err(SessionEnd::Broken),
         }
     }
@@ -282,7 +282,7 @@ async fn displaced(preauth: Option<&PreAuthSlot>) {
 }
 
 fn not_an_object() -> RequestError {
-    let NotARequest { code, msg, .. } = client::not_an_object();
+    let RequestParseError { code, msg, .. } = client::not_an_object();
     RequestError::new(code, msg)
 }
 
@@ -336,11 +336,11 @@ mod tests {
         let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let (near, mut far) = duplex(FRAME_MAX);
-        let (outbox, frames) = SendQueue::new();
+        let (send_queue, frames) = SendQueue::new();
         let stop = CancellationToken::new();
         let session = Session {
             connection: Connection::new(near, FRAME_MAX),
-            client: Client::new(([127, 0, 0, 1], 5000).into(), None, outbox.clone()),
+            client: Client::new(([127, 0, 0, 1], 5000).into(), None, send_queue.clone()),
             frames,
             service: Arc::new(service),
             stop: stop.clone(),
@@ -355,7 +355,7 @@ mod tests {
         let mut whole = 0;
         for round in 0..rounds {
             for push in 0..PUSHES {
-                outbox.push(format!("{{\"status\":\"ROOM_UPDATE\",\"n\":[{round},{push}]}}\n").into());
+                send_queue.push(format!("{{\"status\":\"ROOM_UPDATE\",\"n\":[{round},{push}]}}\n").into());
             }
             for _ in 0..PUSHES {
                 if !recv(&mut far).await {

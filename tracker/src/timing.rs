@@ -10,6 +10,9 @@ use std::time::Duration;
 pub(crate) const BOUNDS: [f64; 15] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// The share of durations below the slowest in a hundred.
+pub(crate) const P99: f64 = 0.99;
+
 /// A histogram that many tasks fill.
 #[derive(Debug, Default)]
 pub(crate) struct Timing(Mutex<TimingCounts>);
@@ -97,7 +100,7 @@ mod tests {
         );
         timing.note(Duration::from_micros(300));
         let later = timing.counts().since(&counts);
-        assert_eq!((later.count(), later.quantile(0.99)), (1, Some(0.0005)));
+        assert_eq!((later.count(), later.quantile(P99)), (1, Some(0.0005)));
         assert_eq!(later.plus(counts).buckets, timing.counts().buckets);
     }
 }

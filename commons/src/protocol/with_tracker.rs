@@ -157,7 +157,7 @@ impl std::fmt::Debug for Secret {
 
 /// A received request with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestEnvelope {
     /// The id that the reply repeats.
     pub id: Option<RequestId>,
     /// The user for which the request claims to act. If present, it must be the session's own.
@@ -168,7 +168,7 @@ pub struct Asked {
 
 /// Reason why a frame is not a request. The reply carries all three fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotARequest {
+pub struct RequestParseError {
     /// The id to repeat, if one could be read.
     pub id: Option<RequestId>,
     /// The code: MALFORMED, UNKNOWN_COMMAND or MISSING_PARAMETER.
@@ -206,19 +206,19 @@ const REQUIRED: [(&str, &[&str]); 25] = [
     ("REMOVE_USER", &["user"]),
 ];
 
-impl Asked {
+impl RequestEnvelope {
     /// Reads a request from a JSON object. Unknown fields are ignored, and a `null` field counts as absent.
-    pub fn read(mut object: Map<String, Value>) -> Result<Self, NotARequest> {
+    pub fn read(mut object: Map<String, Value>) -> Result<Self, RequestParseError> {
         object.retain(|_, value| !value.is_null());
         let id = match object.remove("id").map(serde_json::from_value) {
             None => None,
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => {
                 let msg = "\"id\" must be a string or an integer".to_owned();
-                return Err(NotARequest { id: None, code: ErrorCode::Malformed, msg });
+                return Err(RequestParseError { id: None, code: ErrorCode::Malformed, msg });
             }
         };
-        let refuse = |code, msg: String| NotARequest { id: id.clone(), code, msg };
+        let refuse = |code, msg: String| RequestParseError { id: id.clone(), code, msg };
         let Some(Value::String(cmd)) = object.get("cmd") else {
             return Err(refuse(ErrorCode::Malformed, "\"cmd\" must be a string".into()));
         };
@@ -452,7 +452,7 @@ pub enum ErrorCode {
     RoomNotFound,
     /// A room of that name exists already.
     RoomExists,
-    /// The room has no free seat for a guest.
+    /// The room has no free place for a guest.
     RoomFull,
     /// The user is not a member of the room.
     NotAMember,
@@ -491,8 +491,8 @@ pub enum ErrorCode {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Asked, NotARequest> {
-        Asked::read(serde_json::from_str(json).unwrap())
+    fn read(json: &str) -> Result<RequestEnvelope, RequestParseError> {
+        RequestEnvelope::read(serde_json::from_str(json).unwrap())
     }
 
     #[test]
@@ -527,15 +527,15 @@ mod tests {
 
     #[test]
     fn ignores_unknown_fields() {
-        let asked = read(r#"{"cmd":"JOIN_ROOM","room":"sala","username":"ana","colour":"red"}"#).unwrap();
-        assert_eq!(asked.request, TrackerRequest::JoinRoom { room: "sala".into() });
-        assert_eq!(asked.username.as_deref(), Some("ana"));
+        let envelope = read(r#"{"cmd":"JOIN_ROOM","room":"sala","username":"ana","colour":"red"}"#).unwrap();
+        assert_eq!(envelope.request, TrackerRequest::JoinRoom { room: "sala".into() });
+        assert_eq!(envelope.username.as_deref(), Some("ana"));
     }
 
     #[test]
     fn a_password_is_not_shown() {
-        let asked = read(r#"{"cmd":"LOGIN","username":"ana","password":"canary","port":1}"#).unwrap();
-        assert!(!format!("{asked:?}").contains("canary"));
+        let envelope = read(r#"{"cmd":"LOGIN","username":"ana","password":"canary","port":1}"#).unwrap();
+        assert!(!format!("{envelope:?}").contains("canary"));
     }
 
     #[test]

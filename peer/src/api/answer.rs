@@ -109,7 +109,7 @@ pub enum Answer {
     /// The conversations that are stored on this device, or in which this user takes part.
     Conversations {
         /// The conversations; the one with the newest message comes first.
-        conversations: Vec<past::KeptConversation>,
+        conversations: Vec<past::ConversationSummary>,
     },
     /// A conversation was exported to a file.
     Exported {

@@ -20,7 +20,7 @@ pub enum MissingConversation {
     NoChat(Username),
     /// Nothing of the conversation is stored on this device.
     #[error("Nothing is kept here of {0}. /conversations lists what there is.")]
-    NotKept(Conversation),
+    NotStored(Conversation),
     /// The command needs a room, and a private chat is open.
     #[error("A private chat cannot be deleted. /leave closes it, and /delete ROOM ends a room of yours.")]
     NotARoom,

@@ -88,7 +88,7 @@ pub struct After {
 
 /// A conversation that is stored on this device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptConversation {
+pub struct ConversationSummary {
     /// The conversation: a field `room` or `with`.
     #[serde(flatten)]
     pub of: PastConversation,

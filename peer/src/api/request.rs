@@ -48,7 +48,7 @@ impl std::fmt::Debug for Request {
 /// The reason why a line is not a valid request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct NotARequest {
+pub struct RequestParseError {
     /// The request id, if it could be read.
     pub id: Option<RequestId>,
     /// The text for people, which repeats no value.
@@ -56,8 +56,8 @@ pub struct NotARequest {
 }
 
 /// Parses a line as a request.
-pub fn parse(line: &str) -> Result<Request, NotARequest> {
-    let wrong = |id, reason: String| NotARequest { id, reason };
+pub fn parse(line: &str) -> Result<Request, RequestParseError> {
+    let wrong = |id, reason: String| RequestParseError { id, reason };
     let Ok(value) = serde_json::from_str::<Value>(line) else {
         return Err(wrong(None, format!("this line is no JSON: {EXAMPLE}")));
     };

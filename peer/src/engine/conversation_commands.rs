@@ -92,7 +92,7 @@ impl Engine {
             EngineCommand::Unlock { is_right } => {
                 self.history_lock.attempt(is_right, now.instant).map(|()| Answer::Done)
             }
-            EngineCommand::AskPassword => Err(self.history_lock.error()),
+            EngineCommand::RequestPassword => Err(self.history_lock.error()),
         };
         effects.push(Effect::Answer(ticket, outcome));
     }
@@ -190,7 +190,7 @@ impl Engine {
         now: Now,
     ) -> Result<Option<Instant>, CommandError> {
         let (conversation, _) = self.chat.resolve(to)?;
-        let recipients = self.chat.listeners(to)?;
+        let recipients = self.chat.recipients(to)?;
         if self.awaits_lamport_time(&conversation, &recipients) {
             let until = *clock_until.get_or_insert(now.instant + CLOCK_WAIT);
             if now.instant < until {
@@ -226,7 +226,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), CommandError> {
         let (to, revision) = self.chat.resolve(&conversation)?;
-        let audience = self.chat.listeners(&conversation)?;
+        let audience = self.chat.recipients(&conversation)?;
         let room = match conversation {
             Conversation::Room(room) => Some(room),
             Conversation::Private(_) => None,
@@ -253,7 +253,7 @@ impl Engine {
 
     fn end_private(&mut self, user: &Username, effects: &mut Effects) -> Result<(), CommandError> {
         effects.publish([self.chat.end_private(user)?]);
-        effects.push(Effect::SayLeave(user.clone(), None, self.chat.talks_with(user)));
+        effects.push(Effect::SendLeave(user.clone(), None, self.chat.shares_conversation_with(user)));
         self.update_link_targets(effects);
         Ok(())
     }

@@ -43,7 +43,7 @@ pub(crate) enum Effect {
     /// Acknowledges a message, and all earlier ones on the link, to a program that does not sync.
     Acknowledge(Username, Uuid),
     /// Says that this user leaves a room, or the private chat. The last field tells whether the link stays in use.
-    SayLeave(Username, Option<RoomName>, bool),
+    SendLeave(Username, Option<RoomName>, bool),
     /// Sets which users should be linked.
     WantLinks(BTreeMap<Username, Target>),
     /// Dials a user at once, after keys were accepted.

@@ -56,5 +56,5 @@ pub(crate) enum EngineCommand {
         is_right: bool,
     },
     /// Asks for the password, whether the history is locked or not.
-    AskPassword,
+    RequestPassword,
 }

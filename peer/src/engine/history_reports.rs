@@ -69,8 +69,8 @@ impl Engine {
                 let event = |id| Event::Undelivered { id, to: to.clone(), reason };
                 effects.publish(ids.into_iter().map(event));
             }
-            Report::Pending { to, asked, messages, after, more } => {
-                self.send_pending(&to, asked, messages, more.then_some(after), now, effects);
+            Report::Pending { to, queried_after, messages, after, more } => {
+                self.send_pending(&to, queried_after, messages, more.then_some(after), now, effects);
             }
             Report::Holdings { of, to, streams, lamport } => {
                 let frame = Frame::Have { room_id: of.room(), streams, lamport };
@@ -164,7 +164,7 @@ impl Engine {
     fn send_pending(
         &mut self,
         to: &Username,
-        asked: i64,
+        queried_after: i64,
         messages: Vec<OutgoingMessage>,
         more: Option<i64>,
         now: Now,
@@ -177,7 +177,7 @@ impl Engine {
         let late_before = (now.utc - JUST_WRITTEN).max(started);
         let messages: Vec<_> = messages.into_iter().map(Arc::new).collect();
         let batches = if is_full { batches(&messages) } else { messages.chunks(1).collect() };
-        let (frames, next) = self.replication.send(to, asked, &batches, more);
+        let (frames, next) = self.replication.send(to, queried_after, &batches, more);
         for (link, batch) in frames {
             let is_late = batch.first().is_some_and(|first| first.message.sent_at < late_before);
             if is_full && is_late {
@@ -188,7 +188,7 @@ impl Engine {
                 }
             }
         }
-        self.ask_for_pending(to, next, effects);
+        self.query_pending(to, next, effects);
     }
 
     /// Applies the number of messages that wait for each recipient: in one conversation, or in all.

@@ -46,7 +46,7 @@ impl Engine {
             return;
         }
         let after = self.replication.hold(user, is_changed);
-        self.ask_for_pending(user, after, effects);
+        self.query_pending(user, after, effects);
     }
 
     /// Writes the pinned keys to the disk. No command waits for it.

@@ -36,7 +36,7 @@ impl Engine {
                 self.on_want(&from, conversation(&from, room_id), streams, now, effects);
             }
             LinkReport::Left { from, room: None } => {
-                effects.publish(self.chat.left_private(&from));
+                effects.publish(self.chat.partner_left(&from));
                 self.update_link_targets(effects);
             }
             LinkReport::Presence { from, link, .. } if self.is_replaced(&from, link) => {}
@@ -53,7 +53,7 @@ impl Engine {
             LinkReport::TooLong { to, id } => effects.history(Request::TooLong { to, ids: vec![id] }),
             LinkReport::Writable { to } => {
                 let after = self.replication.on_writable(&to).filter(|_| !self.omits(Omission::RoomAgain));
-                self.ask_for_pending(&to, after, effects);
+                self.query_pending(&to, after, effects);
             }
             LinkReport::LinkRefused { user, reason } => effects.publish([self.refusal(&user, reason)]),
             // The driver reads the state of the link, and passes it on as an input of its own.
@@ -87,7 +87,8 @@ impl Engine {
             effects.history(Request::Linked { from: user.clone() });
             self.chat.forget_held_back(user);
         }
-        let events = self.chat.link_is(user, state.is_some(), self.link_trust(user));
+        let [old, new] = [&before, &state].map(|link| link.as_ref().map(|link| self.link_trust(user, link)));
+        let events = self.chat.set_link(user, old, new);
         if state.is_some() && !events.is_empty() && !self.omits(Omission::CountMissed) {
             let shared = self.chat.shared_with(user).into_iter().map(|of| (user.clone(), of));
             self.awaited.extend(shared);
@@ -121,9 +122,8 @@ impl Engine {
         }
     }
 
-    /// Returns the trust in the link to a user. It is meaningless without a link.
-    pub(in crate::engine) fn link_trust(&self, user: &Username) -> LinkTrust {
-        let Some(state) = self.links.get(user) else { return LinkTrust::default() };
+    /// Returns the trust in a link to a user.
+    pub(in crate::engine) fn link_trust(&self, user: &Username, state: &LinkState) -> LinkTrust {
         let verified = state.key.is_some_and(|key| self.keys.is_verified(user, &key));
         LinkTrust { encrypted: state.encrypted, verified, key: state.key }
     }
@@ -161,12 +161,7 @@ impl Engine {
     }
 
     /// Requests the pending messages of a peer after a row, if there is one.
-    pub(in crate::engine) fn ask_for_pending(
-        &self,
-        to: &Username,
-        after: Option<i64>,
-        effects: &mut Effects,
-    ) {
+    pub(in crate::engine) fn query_pending(&self, to: &Username, after: Option<i64>, effects: &mut Effects) {
         if let Some(after) = after {
             effects.history(Query::Pending { to: to.clone(), after, bytes: FEED_BYTES });
         }

@@ -80,7 +80,9 @@ impl Engine {
 
     /// Returns whether this device met the user before, in this run or an earlier one.
     fn is_met(&self, user: &Username) -> bool {
-        self.keys.has_keys(user) || self.chat.talks_with(user) || self.omits(Omission::RefuseUnknown)
+        self.keys.has_keys(user)
+            || self.chat.shares_conversation_with(user)
+            || self.omits(Omission::RefuseUnknown)
     }
 
     /// Starts a private chat with a user whom the tracker has found.

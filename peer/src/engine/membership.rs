@@ -28,16 +28,16 @@ impl Engine {
         let left = self.chat.leaves(request);
         effects.publish(self.chat.answered(request, reply, now.instant));
         if let Some((room, members)) = left {
-            self.say_goodbye(&room, members, effects);
+            self.send_leave(&room, members, effects);
         }
         self.update_membership(now, effects);
     }
 
     /// Sends a LEAVE for a room to its other members.
-    fn say_goodbye(&self, room: &RoomName, members: Vec<Username>, effects: &mut Effects) {
+    fn send_leave(&self, room: &RoomName, members: Vec<Username>, effects: &mut Effects) {
         for user in members {
-            let still_used = self.chat.talks_with(&user);
-            effects.push(Effect::SayLeave(user, Some(room.clone()), still_used));
+            let still_used = self.chat.shares_conversation_with(&user);
+            effects.push(Effect::SendLeave(user, Some(room.clone()), still_used));
         }
     }
 
@@ -93,7 +93,7 @@ impl Engine {
             return;
         }
         let after = self.replication.shows_again(user, room);
-        self.ask_for_pending(user, after, effects);
+        self.query_pending(user, after, effects);
     }
 
     /// Updates the wanted links to match the conversations, and the keys that the tracker announces.
@@ -106,11 +106,15 @@ impl Engine {
             .map(|(user, want)| (self.address(&user, want.address), user, want.private))
             .map(|(address, user, eager)| (user, Target { address, eager }))
             .collect();
-        let unwanted: Vec<_> =
-            self.links.keys().filter(|user| !targets.contains_key(*user)).cloned().collect();
+        let unwanted: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(user, _)| !targets.contains_key(*user))
+            .map(|(user, link)| (user.clone(), self.link_trust(user, link)))
+            .collect();
         effects.push(Effect::WantLinks(targets));
-        for user in unwanted {
-            effects.publish(self.chat.link_is(&user, false, Default::default()));
+        for (user, link) in unwanted {
+            effects.publish(self.chat.set_link(&user, Some(link), None));
         }
         // A user whose key was endorsed is dialled at once, and therefore after the link is wanted.
         announced.iter().for_each(|(user, keys)| self.announce_keys(user, keys, effects));

@@ -80,7 +80,7 @@ use crate::engine::sync_schedule::SyncSchedule;
 use crate::engine::timers::{Timer, Timers};
 use crate::engine::trust_decision::TrustDecision;
 use crate::history::conversation::ConversationId;
-use crate::history::history_db::Opened;
+use crate::history::history_db::InitialState;
 use crate::history::request::Request;
 use crate::identity::known_keys::KnownKeys;
 use crate::limits::AWAY_PAUSE;
@@ -125,7 +125,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts where the earlier run ended. `login` is the tracker's reply to the sign-in; without it the engine starts
     /// offline.
-    pub(crate) fn start(start: EngineStart, opened: Opened, now: Now, effects: &mut Effects) -> Self {
+    pub(crate) fn start(start: EngineStart, opened: InitialState, now: Now, effects: &mut Effects) -> Self {
         let EngineStart { me, own_key, keys, blocked, login, .. } = start;
         let mut engine = Self {
             chat: Chat::new(me),
@@ -167,7 +167,7 @@ impl Engine {
 
     /// Continues where an earlier run ended: shows the unshown messages, and reopens the private chats with pending
     /// messages.
-    fn resume(&mut self, opened: Opened, now: Now, effects: &mut Effects) {
+    fn resume(&mut self, opened: InitialState, now: Now, effects: &mut Effects) {
         if let Some(aside) = opened.damaged {
             let message = format!(
                 "the history could not be read. It was set aside as {}, and a new one was started",
@@ -239,7 +239,7 @@ impl Engine {
     }
 
     fn on_tracker_lost(&mut self, reason: TrackerLoss, effects: &mut Effects) {
-        effects.publish(self.chat.tracker_is(crate::api::status::TrackerState::Lost, Some(reason)));
+        effects.publish(self.chat.set_tracker_state(crate::api::status::TrackerState::Lost, Some(reason)));
         self.update_link_targets(effects);
     }
 

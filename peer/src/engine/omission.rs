@@ -46,7 +46,7 @@ pub(crate) enum Omission {
     /// An older snapshot of a room is ignored.
     #[cfg(test)]
     RevisionOrder,
-    /// Messages that come before the tracker's word are held back for it.
+    /// Messages are held back until the tracker confirms the membership of their author.
     Release,
     /// A first message waits for the Lamport time of another member.
     LamportWait,

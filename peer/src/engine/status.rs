@@ -54,11 +54,9 @@ impl Engine {
     }
 
     fn user_state(&self, username: Username) -> UserState {
-        let link = self.chat.linked().get(&username);
-        let link = link.map(|LinkTrust { encrypted, verified, .. }| LinkInfo {
-            encrypted: *encrypted,
-            verified: *verified,
-        });
+        let link = self.links.get(&username).filter(|_| self.chat.linked().contains(&username));
+        let link = link.map(|link| self.link_trust(&username, link));
+        let link = link.map(|LinkTrust { encrypted, verified, .. }| LinkInfo { encrypted, verified });
         let changed_key = self.keys.key(&username).filter(|_| self.keys.is_changed(&username));
         let away = self.away.of(&username).cloned();
         UserState { trust: self.trust(&username), link, changed_key, away, username }
@@ -67,7 +65,7 @@ impl Engine {
     /// Returns the members of all conversations and everybody who is linked, without the user.
     fn shown_users(&self) -> BTreeSet<Username> {
         let mut users = self.chat.others();
-        users.extend(self.chat.linked().keys().cloned());
+        users.extend(self.chat.linked().iter().cloned());
         users
     }
 

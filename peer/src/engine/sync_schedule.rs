@@ -154,7 +154,7 @@ impl SyncSchedule {
     /// Notes that LINES from a peer have arrived, so that the next WANT may be sent.
     pub(crate) fn lines_arrived(&mut self, user: &Username, conversation: &ConversationId) {
         let Some(peer) = self.peers.get_mut(user) else { return };
-        peer.awaited = peer.awaited.take().filter(|(asked, _)| asked != conversation);
+        peer.awaited = peer.awaited.take().filter(|(of, _)| of != conversation);
         if let Some(state) = peer.conversations.get_mut(conversation) {
             state.is_unchecked = true;
         }
@@ -178,13 +178,13 @@ impl SyncSchedule {
         now: Instant,
     ) -> Option<(ConversationId, Vec<StreamSpans>)> {
         let peer = self.peers.get_mut(user).filter(|peer| !peer.is_comparing)?;
-        if let Some((asked, until)) = peer.awaited.take() {
+        if let Some((of, until)) = peer.awaited.take() {
             if until > now {
-                peer.awaited = Some((asked, until));
+                peer.awaited = Some((of, until));
                 return None;
             }
             // The WANT or its answer was lost.
-            if let Some(state) = peer.conversations.get_mut(&asked) {
+            if let Some(state) = peer.conversations.get_mut(&of) {
                 state.is_unchecked = true;
                 state.requested.clear();
             }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::engine_start::EngineStart;
 use crate::engine::input::{Input, Now, Ticket};
-use crate::history::history_db::Opened;
+use crate::history::history_db::InitialState;
 use crate::history::testing::{ANA, device, user};
 use crate::identity::known_keys::KnownKeys;
 use crate::limits::REPORTS_MAX;
@@ -33,7 +33,7 @@ pub(crate) fn ana(keys: KnownKeys) -> Engine {
         login: Ok(Vec::new()),
         omission: None,
     };
-    Engine::start(start, Opened::default(), now(), &mut Effects::default())
+    Engine::start(start, InitialState::default(), now(), &mut Effects::default())
 }
 
 /// Feeds an input and returns the effects.

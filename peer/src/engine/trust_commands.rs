@@ -107,11 +107,7 @@ impl Engine {
             (TrustDecision::Verify(user, _), Ok(())) => {
                 effects.publish([Event::KeyVerified { peer: user.clone() }]);
                 let pinned = self.keys.pins().get(&user).map(|pin| pin.keys.clone()).unwrap_or_default();
-                effects.push(Effect::EndOtherLinks(user.clone(), pinned));
-                if self.links.contains_key(&user) {
-                    // The event for the end of this link must report its trust.
-                    self.chat.link_is(&user, true, self.link_trust(&user));
-                }
+                effects.push(Effect::EndOtherLinks(user, pinned));
             }
             (TrustDecision::Block(_), Ok(())) if self.omits(Omission::Block) => {}
             (TrustDecision::Block(blocked), Ok(())) => effects.publish(self.chat.set_blocked(blocked)),

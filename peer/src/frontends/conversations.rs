@@ -141,10 +141,10 @@ impl Conversations {
             }
             (_, Answer::WhoAmI { status }) => self.complete(status),
             (_, Answer::Conversations { conversations }) => {
-                for kept in conversations.iter_mut().filter(|kept| kept.named.is_none()) {
-                    let conversation = Conversation::from(kept.of.clone());
-                    kept.unread = self.unread(&conversation);
-                    kept.ended &= !self.is_kept(&conversation);
+                for summary in conversations.iter_mut().filter(|summary| summary.named.is_none()) {
+                    let conversation = Conversation::from(summary.of.clone());
+                    summary.unread = self.unread(&conversation);
+                    summary.ended &= !self.is_in_use(&conversation);
                 }
             }
             _ => {}
@@ -192,9 +192,9 @@ impl Conversations {
     pub(crate) fn complete(&self, status: &mut Status) {
         status.open.clone_from(&self.open);
         let known = |chat: &&Conversation| status.conversations.iter().any(|(known, _)| known == *chat);
-        let kept = self.open.iter().chain(self.unread.keys()).filter(|chat| self.is_kept(chat));
-        let kept: Vec<_> = kept.filter(|chat| !known(chat)).map(|chat| (chat.clone(), 0)).collect();
-        status.conversations.extend(kept);
+        let in_use = self.open.iter().chain(self.unread.keys()).filter(|chat| self.is_in_use(chat));
+        let in_use: Vec<_> = in_use.filter(|chat| !known(chat)).map(|chat| (chat.clone(), 0)).collect();
+        status.conversations.extend(in_use);
         status.conversations.sort();
         for (conversation, unread) in &mut status.conversations {
             *unread = self.unread(conversation);
@@ -213,7 +213,7 @@ impl Conversations {
     }
 
     /// Returns true for a private chat that is open or has unread messages: it goes on, even if the other user left it.
-    fn is_kept(&self, conversation: &Conversation) -> bool {
+    fn is_in_use(&self, conversation: &Conversation) -> bool {
         let is_in_use = self.open.as_ref() == Some(conversation) || self.unread.contains_key(conversation);
         is_in_use && matches!(conversation, Conversation::Private(_))
     }
@@ -267,7 +267,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::api::past::{KeptConversation, PastConversation};
+    use crate::api::past::{ConversationSummary, PastConversation};
     use crate::api::status::{TrackerState, Trust};
 
     fn user(name: &str) -> Username {
@@ -508,7 +508,7 @@ mod tests {
         conversations.on_event(&message("carla", None));
         // The service may have ended a chat that this frontend has not read.
         assert_eq!(completed(&conversations, &["sala"]).conversations[1], (conversation("@carla"), 1));
-        let kept = |of, named: Option<&str>, unread| KeptConversation {
+        let summary = |of, named: Option<&str>, unread| ConversationSummary {
             of,
             named: named.map(room),
             id: None,
@@ -518,11 +518,11 @@ mod tests {
             unread,
             ended: true,
         };
-        let carla = |unread| kept(PastConversation::With(user("carla")), None, unread);
-        let older = kept(PastConversation::Room(room("sala")), Some("sala#3c24"), 0);
+        let carla = |unread| summary(PastConversation::With(user("carla")), None, unread);
+        let older = summary(PastConversation::Room(room("sala")), Some("sala#3c24"), 0);
         let mut answer = Answer::Conversations { conversations: vec![carla(0), older.clone()] };
         conversations.on_answer(&Command::Conversations, &mut answer);
-        let expected = vec![KeptConversation { ended: false, ..carla(1) }, older];
+        let expected = vec![ConversationSummary { ended: false, ..carla(1) }, older];
         assert_eq!(answer, Answer::Conversations { conversations: expected });
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! One loop serves all; a tab of the browser speaks JSON. Input becomes commands of the service; events and answers become rows.
 
-mod asking;
 mod command_outcome;
 pub(crate) mod connection;
 mod conversations;
@@ -11,7 +10,8 @@ pub mod json;
 mod new_password;
 mod output;
 mod paging;
-mod questions;
+mod pending_prompts;
+mod prompts;
 mod renderer;
 mod rooms;
 mod shortcuts;
@@ -36,7 +36,6 @@ use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::config::Notify;
 use crate::event_bus::{Events, Subscription};
-use crate::frontends::asking::{Asking, tells_password};
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::connection::Connection;
 use crate::frontends::conversations::Conversations;
@@ -45,6 +44,7 @@ use crate::frontends::json::replies::{Origin, Replies};
 use crate::frontends::new_password::QUESTIONS;
 use crate::frontends::output::{Output, OutputClosed, Stdout};
 use crate::frontends::paging::Paging;
+use crate::frontends::pending_prompts::{PendingPrompts, carries_password};
 use crate::frontends::renderer::Renderer;
 use crate::frontends::slash_commands::{ParsedInput, parse};
 use crate::frontends::tab_end::TabEnd;
@@ -92,14 +92,14 @@ pub struct Frontend {
     paging: Paging,
     /// The message that is being sent, as it was typed: it returns as an event, or is shown above the error.
     sent_text: String,
-    asking: Asking,
+    pending_prompts: PendingPrompts,
     /// True if the terminal's own echo is off, because no editor hides the input.
     is_hidden: bool,
     /// The Ctrl-C signal, if no editor reads the key.
     interrupts: Option<Signal>,
     interrupt: Interrupt,
     /// The origin of the command that waits for the password.
-    asked_from: Origin,
+    prompt_origin: Origin,
     /// The number of input lines so far.
     lines: u64,
     refused: bool,
@@ -177,10 +177,10 @@ impl Frontend {
             known: Known::default(),
             paging: Paging::default(),
             sent_text: String::new(),
-            asking: Asking::default(),
+            pending_prompts: PendingPrompts::default(),
             interrupts: None,
             interrupt: Interrupt::default(),
-            asked_from: Origin::default(),
+            prompt_origin: Origin::default(),
             lines,
             refused: false,
             is_hidden: false,
@@ -237,7 +237,7 @@ impl Frontend {
                     CommandOutcome::Out => break None,
                     CommandOutcome::Quit(rows) => break Some(rows),
                     CommandOutcome::Unlocked(command) => {
-                        let origin = std::mem::take(&mut self.asked_from);
+                        let origin = std::mem::take(&mut self.prompt_origin);
                         self.renderer.begin(origin);
                         command
                     }
@@ -264,14 +264,14 @@ impl Frontend {
             self.interrupt.reset();
         }
         let line = match input {
-            UserInput::Line(line) if self.asking.wants_password() => {
-                return Ok(Some(self.asking.with_password(Password::typed(line))));
+            UserInput::Line(line) if self.pending_prompts.wants_password() => {
+                return Ok(Some(self.pending_prompts.with_password(Password::typed(line))));
             }
             // Input that is not text cannot be the password.
             UserInput::TooLong(_) | UserInput::NoText
-                if self.asking.wants_password() && self.editor.is_none() =>
+                if self.pending_prompts.wants_password() && self.editor.is_none() =>
             {
-                return Ok(Some(self.asking.with_password(Password::typed(""))));
+                return Ok(Some(self.pending_prompts.with_password(Password::typed(""))));
             }
             UserInput::Answer(answer) => return self.answered(&answer).await,
             UserInput::Line(line) if self.person && self.service.is_password(&line) => {
@@ -279,7 +279,9 @@ impl Frontend {
             }
             UserInput::OwnPassword => return self.refuse(&CommandError::usage(OWN_PASSWORD)).await,
             UserInput::Filtered(error) => return self.refuse(&error).await,
-            UserInput::Line(answer) if self.asking.wants_yes() => return self.answered(&answer).await,
+            UserInput::Line(answer) if self.pending_prompts.wants_yes() => {
+                return self.answered(&answer).await;
+            }
             UserInput::Line(line) => line,
             UserInput::End => return Ok(Some(Command::Quit)),
             UserInput::TooLong(length) => {
@@ -319,15 +321,15 @@ impl Frontend {
                     .await
             }
             Ok(ParsedInput::NewPassword) => {
-                self.asking.begin();
-                self.ask(&QUESTIONS);
+                self.pending_prompts.begin();
+                self.prompt(&QUESTIONS);
                 self.show(Vec::new()).await?;
                 Ok(None)
             }
             Ok(ParsedInput::More) => self.more().await,
             Ok(ParsedInput::Run(mut command)) => {
                 match self.renderer.conversations().name_open(&mut command) {
-                    Ok(()) => Ok(if self.asks_first(&command).await? { None } else { Some(command) }),
+                    Ok(()) => Ok(if self.confirm_first(&command).await? { None } else { Some(command) }),
                     Err(error) => self.refuse_command(&error, Some(&command)).await,
                 }
             }
@@ -351,19 +353,21 @@ impl Frontend {
         {
             return self.unlocked(answer.map(drop)).await;
         }
-        if self.asking.is_for_deletion() && !matches!(answer, Err(CommandError::PasswordWanted { .. })) {
+        if self.pending_prompts.is_for_deletion()
+            && !matches!(answer, Err(CommandError::PasswordWanted { .. }))
+        {
             // The password for the deletion was checked for the last time.
-            self.asking.take_waiting();
-            self.ask(&[]);
+            self.pending_prompts.take_waiting();
+            self.prompt(&[]);
         }
         let rows = match &answer {
             Ok(answer) => self.rows_of_answer(answer, &command),
             Err(wanted @ CommandError::PasswordWanted { tries_left }) => {
-                self.refused |= tells_password(&command);
+                self.refused |= carries_password(&command);
                 if is_request {
                     self.refuse(wanted).await?;
                 } else {
-                    self.ask_password(command, *tries_left).await?;
+                    self.prompt_password(command, *tries_left).await?;
                 }
                 return Ok(CommandOutcome::Out);
             }

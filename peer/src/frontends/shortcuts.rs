@@ -22,7 +22,7 @@ impl Frontend {
             self.show(self.renderer.interrupted()).await?;
             return Ok(None);
         }
-        let (secret, yes) = (self.asking.wants_password(), self.asking.wants_yes());
+        let (secret, yes) = (self.pending_prompts.wants_password(), self.pending_prompts.wants_yes());
         if self.interrupt.press(!secret && !yes, Instant::now()) {
             return Ok(Some(Command::Quit));
         }

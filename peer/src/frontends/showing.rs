@@ -172,7 +172,7 @@ impl Frontend {
     /// tab gets that snapshot too.
     async fn subscribe_again(&mut self) -> Result<(), OutputClosed> {
         let position = self.events.position();
-        let Subscription { snapshot, events } = self.service.subscribe_from(position).await;
+        let Subscription { snapshot, events } = self.service.subscribe_after(position).await;
         self.events = events;
         self.renderer.conversations().resync(&snapshot);
         if let Renderer::Text(view) = &mut self.renderer {
@@ -195,13 +195,13 @@ impl Frontend {
         self.refused |= matches!(event, Event::Error { messages, .. } if !messages.is_empty());
         let marked = matches!(event, Event::Message { .. }).then(|| self.service.marked(event.clone()));
         match marked.as_ref().unwrap_or(event) {
-            Event::Error { message, .. } if self.is_last_word(message) => Vec::new(),
+            Event::Error { message, .. } if self.is_final_error(message) => Vec::new(),
             event => self.renderer.event(event),
         }
     }
 
     /// Returns true if this text is the reason why the program ends: a person sees it once, at the end.
-    pub(crate) fn is_last_word(&self, words: &UntrustedText) -> bool {
+    pub(crate) fn is_final_error(&self, words: &UntrustedText) -> bool {
         matches!(self.renderer, Renderer::Text(_))
             && self.service.failure().is_some_and(|error| error.words() == *words)
     }
@@ -209,7 +209,7 @@ impl Frontend {
     /// Turns the terminal's echo off while a password is asked for without an editor. This happens before the question
     /// appears, and lasts until no further question follows.
     fn hide_secrets(&mut self) {
-        let hide = self.asking.wants_password();
+        let hide = self.pending_prompts.wants_password();
         if self.editor.is_none() && hide != self.is_hidden && tty::set_echo(!hide).is_ok() {
             self.is_hidden = hide;
         }

@@ -244,7 +244,7 @@ impl Tables {
         let waiting = recipient.map(|recipient| self.outbox.for_recipient(recipient, after));
         let waiting: Vec<_> =
             waiting.into_iter().flatten().map(|(row, message)| (row, message.stream, message.seq)).collect();
-        let asked = after;
+        let queried_after = after;
         let (mut messages, mut taken, mut after, mut more) = (Vec::new(), HashSet::new(), after, false);
         let mut room = bytes;
         for (row, stream, seq) in waiting {
@@ -268,7 +268,7 @@ impl Tables {
             }
             after = row;
         }
-        Ok(Report::Pending { to: to.clone(), asked, messages, after, more })
+        Ok(Report::Pending { to: to.clone(), queried_after, messages, after, more })
     }
 
     /// Withdraws an own message: its text is erased. This fails if a recipient has the message, or if it was
@@ -300,6 +300,25 @@ impl Tables {
         )?;
         let mut rows = query.query(params![me, id.as_bytes()])?;
         rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+    }
+
+    /// Counts the pending messages of each recipient, in all conversations or in one.
+    pub fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
+        let key = match of {
+            None => None,
+            Some(of) => match self.known_conversation(of)? {
+                Some(known) => Some(known.key),
+                None => return Ok(Vec::new()),
+            },
+        };
+        let mut counts = BTreeMap::<i64, usize>::new();
+        let waiting = self.outbox.iter().map(|(_, message)| message).filter(|message| !message.is_withdrawn);
+        let waiting = waiting.filter(|message| key.is_none_or(|key| message.conversation == key));
+        waiting
+            .flat_map(|message| &message.waits)
+            .for_each(|recipient| *counts.entry(*recipient).or_default() += 1);
+        let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
+        Ok(names.into_iter().zip(counts.into_values()).collect())
     }
 }
 
@@ -474,7 +493,7 @@ mod tests {
         assert_eq!(withdraw(&mut ana, &messages[1]), Ok(()));
         assert_eq!(withdraw(&mut ana, &messages[1]), Err(NotWithdrawn::Unknown));
         assert_eq!(withdraw(&mut ana, &Uuid::now_v7()), Err(NotWithdrawn::Unknown));
-        assert_eq!(kept(&mut ana, &room()), ["1", "3"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["1", "3"]);
         assert_eq!(search(&mut ana, "secret", 9), []);
         assert_eq!(ana.tables.undelivered().unwrap().len(), 2);
         ana.apply(Query::Pending { to: user(BOB), after: 0, bytes: usize::MAX });

@@ -144,8 +144,8 @@ mod tests {
         ingest(&mut ana, BOB, &room(), &answer);
         let last = say(&mut ana, &room(), &["4"], &[BOB, CARLA]);
         ingest(&mut bob, ANA, &room(), &last);
-        assert_eq!(kept(&mut ana, &room()), ["far", "1", "2", "3", "4"]);
-        assert_eq!(kept(&mut bob, &room()), kept(&mut ana, &room()));
+        assert_eq!(stored_texts(&mut ana, &room()), ["far", "1", "2", "3", "4"]);
+        assert_eq!(stored_texts(&mut bob, &room()), stored_texts(&mut ana, &room()));
         assert_eq!(ana.tables.page(&room(), None, 1).unwrap()[0].text, "4");
         assert_eq!(last[0].provenance.lamport, 4);
     }
@@ -162,7 +162,7 @@ mod tests {
         let question = say(&mut bob, &room(), &["question"], &[ANA]);
         ingest(&mut ana, BOB, &room(), &question);
         say(&mut ana, &room(), &["answer"], &[BOB]);
-        assert_eq!(kept(&mut ana, &room()), ["answer", "question", "far"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["answer", "question", "far"]);
     }
 
     #[test]
@@ -172,12 +172,12 @@ mod tests {
         ingest(&mut ana, CARLA, &room(), &[steps(3)]);
         ingest(&mut ana, CARLA, &room(), &[steps(2)]);
         say(&mut ana, &room(), &["here"], &[BOB]);
-        assert_eq!(kept(&mut ana, &room()), ["2", "3", "here"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["2", "3", "here"]);
         ingest(&mut ana, CARLA, &room(), &[steps(1)]);
-        assert_eq!(kept(&mut ana, &room()), ["here", "1", "2", "3"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["here", "1", "2", "3"]);
         let last = say(&mut ana, &room(), &["last"], &[BOB]);
         assert_eq!(last[0].provenance.lamport, 3 * CLOCK_STEP + 1);
-        assert_eq!(kept(&mut ana, &room()).last().map(String::as_str), Some("last"));
+        assert_eq!(stored_texts(&mut ana, &room()).last().map(String::as_str), Some("last"));
     }
 
     #[test]
@@ -219,9 +219,9 @@ mod tests {
         let lamport = Some(CLOCK_STEP);
         ana.apply(Request::AckRanges { from: user(BOB), conversation: room(), theirs: vec![], lamport });
         ingest(&mut ana, CARLA, &room(), &[at_time(CARLA, CLOCK_STEP + 41, "beyond")]);
-        assert_eq!(kept(&mut ana, &room()), ["beyond", "far", "40"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["beyond", "far", "40"]);
         assert_eq!(say(&mut ana, &room(), &["last"], &[BOB])[0].provenance.lamport, CLOCK_STEP + 1);
-        assert_eq!(kept(&mut ana, &room()), ["far", "40", "last", "beyond"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["far", "40", "last", "beyond"]);
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
             exported.extend(messages.into_iter().map(|message| message.text));
             after = next;
         }
-        assert_eq!(exported, kept(&mut ana, &room()));
+        assert_eq!(exported, stored_texts(&mut ana, &room()));
         assert_eq!(exported, ["farther", "far", "zero", "one", "last"]);
     }
 }

@@ -121,7 +121,7 @@ mod tests {
         let (early, reports) = publish_and_fail(&mut bob, inbound(ANA, &room(), &messages[0]));
         assert_eq!(early, ["1"]);
         assert!(matches!(reports.as_slice(), [Report::Trouble(_)]), "no ack: {reports:?}");
-        assert_eq!(kept(&mut bob, &room()), [""; 0]);
+        assert_eq!(stored_texts(&mut bob, &room()), [""; 0]);
         bob.note_shown(1);
         // Ana sends it again, and another message. Only that one is shown; both are stored and acknowledged.
         bob.apply(inbound(ANA, &room(), &messages[0]));
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(texts(&reports), ["2"]);
         assert_eq!(incoming_messages(&reports)[0].message.row, 3, "row 1 was shown, so it is not used again");
         assert_eq!(receipts(&reports), [messages[1][0].id]);
-        assert_eq!(kept(&mut bob, &room()), ["1", "2"]);
+        assert_eq!(stored_texts(&mut bob, &room()), ["1", "2"]);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! They read pages and exports of a conversation, the list of conversations, the delivery states of own messages, and
 //! the messages that a frontend has not shown yet.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use commons::names::Username;
@@ -194,25 +193,6 @@ impl Tables {
         Ok(Receipt { message, has, written, waits })
     }
 
-    /// Counts the pending messages of each recipient, in all conversations or in one.
-    pub fn waiting_counts(&mut self, of: Option<&ConversationId>) -> Result<Vec<(Username, usize)>> {
-        let key = match of {
-            None => None,
-            Some(of) => match self.known_conversation(of)? {
-                Some(known) => Some(known.key),
-                None => return Ok(Vec::new()),
-            },
-        };
-        let mut counts = BTreeMap::<i64, usize>::new();
-        let waiting = self.outbox.iter().map(|(_, message)| message).filter(|message| !message.is_withdrawn);
-        let waiting = waiting.filter(|message| key.is_none_or(|key| message.conversation == key));
-        waiting
-            .flat_map(|message| &message.waits)
-            .for_each(|recipient| *counts.entry(*recipient).or_default() += 1);
-        let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
-        Ok(names.into_iter().zip(counts.into_values()).collect())
-    }
-
     /// Returns received messages that were perhaps never shown, oldest first. They include the user's messages from
     /// other devices.
     pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
@@ -366,9 +346,10 @@ mod tests {
         say(&mut ana, &room(), &["one", "two"], &[BOB]);
         say(&mut ana, &private(BOB), &["three"], &[BOB]);
         let list = ana.tables.conversation_list().unwrap();
-        let counts: Vec<_> = list.iter().map(|kept| (kept.name.0.clone(), kept.messages)).collect();
+        let counts: Vec<_> =
+            list.iter().map(|stored_texts| (stored_texts.name.0.clone(), stored_texts.messages)).collect();
         assert_eq!(counts, [(room(), 2), (private(BOB), 1)]);
-        assert!(list.iter().all(|kept| kept.sent.0 <= kept.sent.1));
+        assert!(list.iter().all(|stored_texts| stored_texts.sent.0 <= stored_texts.sent.1));
         ana.transaction(|it| it.forget(&room())).unwrap();
         assert_eq!(ana.tables.conversation_list().unwrap().len(), 1);
     }

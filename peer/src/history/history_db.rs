@@ -56,7 +56,7 @@ pub enum Place {
 
 /// The content of a history at its opening.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub struct InitialState {
     /// Received messages that were possibly never shown to the user, oldest first.
     pub unshown: Vec<IncomingMessage>,
     /// The number of own messages that wait for each recipient.
@@ -109,18 +109,18 @@ impl fmt::Debug for HistoryDb {
 
 impl HistoryDb {
     /// Opens the history, or creates one. A file that is damaged or has another key is set aside.
-    pub fn open(place: &Place, author: &Author) -> Result<(Self, Opened), OpenError> {
+    pub fn open(place: &Place, author: &Author) -> Result<(Self, InitialState), OpenError> {
         match (Self::open_present(place, author), place) {
             (Err(OpenError::Database(error)), Place::File(folder)) if database::is_damage(&error) => {
                 let damaged = database::put_aside(folder)?;
                 let (history, opened) = Self::open_present(place, author)?;
-                Ok((history, Opened { damaged: Some(damaged), ..opened }))
+                Ok((history, InitialState { damaged: Some(damaged), ..opened }))
             }
             (opened, _) => opened,
         }
     }
 
-    fn open_present(place: &Place, author: &Author) -> Result<(Self, Opened), OpenError> {
+    fn open_present(place: &Place, author: &Author) -> Result<(Self, InitialState), OpenError> {
         let folder = match place {
             Place::File(folder) => Some(folder.clone()),
             Place::Memory => None,
@@ -133,7 +133,7 @@ impl HistoryDb {
         let held = database::held(&db)?.unwrap_or_default();
         let record = folder.as_deref().map(|folder| Record::begin(folder, held)).transpose()?;
         let (history, opened) = Self::over(db, folder, author)?;
-        Ok((Self { record, ..history }, Opened { lost, ..opened }))
+        Ok((Self { record, ..history }, InitialState { lost, ..opened }))
     }
 
     /// Loads the history from an open database.
@@ -141,7 +141,7 @@ impl HistoryDb {
         db: Connection,
         folder: Option<PathBuf>,
         author: &Author,
-    ) -> rusqlite::Result<(Self, Opened)> {
+    ) -> rusqlite::Result<(Self, InitialState)> {
         let key = SigningKey::from_bytes(author.seed.as_bytes());
         let meta = Meta::read(&db)?;
         let tables = Tables {
@@ -187,7 +187,7 @@ impl HistoryDb {
             #[cfg(test)]
             disk_wait: Box::new(|| ()),
         };
-        let opened = Opened {
+        let opened = InitialState {
             unshown: history.tables.unshown()?,
             waiting: history.tables.waiting_counts(None)?,
             conversations: history.tables.conversations()?,
@@ -406,7 +406,7 @@ mod tests {
 
     /// Returns the texts in the room of a user's history in this folder.
     fn texts_in(folder: &Path, name: &str) -> Vec<String> {
-        kept(&mut history_in(folder, name).0, &room())
+        stored_texts(&mut history_in(folder, name).0, &room())
     }
 
     #[test]
@@ -447,7 +447,7 @@ mod tests {
         let _ = fs::remove_file(copy.path().join("history.db-shm"));
         fs::write(copy.path().join("history.db-wal"), journal).unwrap();
         let (mut history, opened) = history_in(copy.path(), ANA);
-        (kept(&mut history, &room()), opened.lost, copy)
+        (stored_texts(&mut history, &room()), opened.lost, copy)
     }
 
     #[test]
@@ -554,7 +554,7 @@ mod tests {
         assert_eq!(texts(&ingest(&mut image, BOB, &room(), &messages)), ["1", "2"], "shown as own ones");
         let next = say(&mut image, &room(), &["3"], &[BOB]).remove(0);
         assert_ne!(next.provenance.incarnation, messages[0].provenance.incarnation);
-        assert_eq!(kept(&mut image, &room()), ["1", "2", "3"]);
+        assert_eq!(stored_texts(&mut image, &room()), ["1", "2", "3"]);
     }
 
     #[test]
@@ -570,7 +570,7 @@ mod tests {
         let aside = folder.path().join("history.db.damaged-1");
         assert_eq!(opened.damaged.as_ref(), Some(&aside));
         assert_eq!(fs::read(&aside).unwrap(), before, "as it was");
-        assert_eq!(kept(&mut other, &room()), [""; 0]);
+        assert_eq!(stored_texts(&mut other, &room()), [""; 0]);
         say(&mut other, &room(), &["works"], &[]);
         other.close();
         let mut bytes = fs::read(&file).unwrap();
@@ -746,7 +746,7 @@ mod tests {
             [Report::Trouble(why.into()), Report::NotStored { ids: vec![own.id], why: why.into() }],
             "nothing of it has happened, and nothing is receipted"
         );
-        assert_eq!(kept(&mut bob, &room()), [""; 0]);
+        assert_eq!(stored_texts(&mut bob, &room()), [""; 0]);
         // There is space again. The next message is kept, but no ack may pass the lost messages.
         bob.tables.db.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
         let reports = ingest(&mut bob, ANA, &room(), &theirs[3]);
@@ -834,7 +834,7 @@ mod tests {
             reports.iter().filter(|report| matches!(report, Report::Trouble(_))).count()
         };
         assert_eq!(fail(&mut ana), 1);
-        assert_eq!(kept(&mut ana, &room()), [""; 0]);
+        assert_eq!(stored_texts(&mut ana, &room()), [""; 0]);
         assert_eq!(fail(&mut ana), 0, "a read in between shows nothing about the disk");
         say(&mut ana, &room(), &["stored"], &[]);
         assert_eq!(fail(&mut ana), 1, "the control: it failed again");
@@ -847,7 +847,7 @@ mod tests {
         ana.tables.db.pragma_update(None, "query_only", true).unwrap();
         assert_eq!(ana.transaction(|it| it.forget(&room())), Err(HistoryFailed));
         ana.tables.db.pragma_update(None, "query_only", false).unwrap();
-        assert_eq!(kept(&mut ana, &room()), ["secret"]);
+        assert_eq!(stored_texts(&mut ana, &room()), ["secret"]);
         ana.tables.db.execute_batch("ALTER TABLE messages RENAME TO elsewhere").unwrap();
         assert_eq!(ana.transaction(|it| it.export(&room(), i64::MIN, 9)), Err(HistoryFailed));
         assert_eq!(ana.transaction(|it| it.undelivered()), Err(HistoryFailed));

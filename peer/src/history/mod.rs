@@ -61,7 +61,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::history::answer::{HistoryFailed, StoredMessage};
 use crate::history::db_thread::{Counters, DbThread, Task};
-use crate::history::history_db::{Author, HistoryDb, Opened, Place};
+use crate::history::history_db::{Author, HistoryDb, InitialState, Place};
 use crate::history::open_error::OpenError;
 use crate::history::report::Report;
 use crate::history::request::Request;
@@ -98,7 +98,10 @@ impl Drop for Thread {
 impl History {
     /// Opens the history, or creates one. This call blocks on the disk. The reader of the reports must not wait
     /// for this history: the thread stops when the channel of reports is full.
-    pub fn open(place: &Place, author: &Author) -> Result<(Self, mpsc::Receiver<Report>, Opened), OpenError> {
+    pub fn open(
+        place: &Place,
+        author: &Author,
+    ) -> Result<(Self, mpsc::Receiver<Report>, InitialState), OpenError> {
         let (history, opened) = HistoryDb::open(place, author)?;
         let (tasks, queue) = mpsc::channel(HISTORY_QUEUE);
         let (reports, reported) = mpsc::channel(HISTORY_REPORTS);
@@ -458,13 +461,14 @@ mod tests {
             }
         });
         drop(go_on);
-        let mut kept = Vec::new();
-        while kept.len() <= queued {
-            kept.extend(outgoing_messages(vec![next(&mut reports).await]));
+        let mut stored_texts = Vec::new();
+        while stored_texts.len() <= queued {
+            stored_texts.extend(outgoing_messages(vec![next(&mut reports).await]));
         }
         waiting.await.unwrap();
-        let kept: Vec<_> = kept.iter().map(|sent| sent.message.text.plain().to_owned()).collect();
-        assert_eq!(kept, (0..=queued).map(|n| n.to_string()).collect::<Vec<_>>());
+        let stored_texts: Vec<_> =
+            stored_texts.iter().map(|sent| sent.message.text.plain().to_owned()).collect();
+        assert_eq!(stored_texts, (0..=queued).map(|n| n.to_string()).collect::<Vec<_>>());
         ana.close().await;
         ana.ready().await;
         assert!(ana.try_put(holdings()).is_ok(), "dropped after the end");
@@ -505,11 +509,11 @@ mod tests {
                 saying.put(Request::Append(message)).await;
             }
         });
-        let (mut kept, mut delivered, mut given_up) = (0, 0, Vec::new());
-        while kept < ids.len() || delivered < ids.len() || given_up.len() < 2 {
+        let (mut stored_texts, mut delivered, mut given_up) = (0, 0, Vec::new());
+        while stored_texts < ids.len() || delivered < ids.len() || given_up.len() < 2 {
             match next(&mut reports).await {
                 Report::Committed(messages) => {
-                    kept += messages.len();
+                    stored_texts += messages.len();
                     let ids = messages.iter().map(|sent| sent.message.id).collect();
                     ana.put(Request::AckUpTo { to: user(BOB), ids }).await;
                 }
@@ -574,9 +578,9 @@ mod tests {
         assert!(queued >= HISTORY_QUEUE - 1, "{queued}");
         go_on.send(()).unwrap();
         standing.await.unwrap();
-        let mut kept = 0;
-        while kept < queued {
-            kept += outgoing_messages(vec![next(&mut reports).await]).len();
+        let mut stored_texts = 0;
+        while stored_texts < queued {
+            stored_texts += outgoing_messages(vec![next(&mut reports).await]).len();
         }
         ana.close().await;
         assert!(reports.try_recv().is_err(), "the one that gave up is not among them");

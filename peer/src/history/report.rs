@@ -91,7 +91,7 @@ pub enum Report {
         /// The recipient of the messages.
         to: Username,
         /// The row after which the request began.
-        asked: i64,
+        queried_after: i64,
         /// Complete signed batches. Some of their messages may already be stored by the recipient.
         messages: Vec<OutgoingMessage>,
         /// The row after which to continue.

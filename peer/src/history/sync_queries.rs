@@ -337,10 +337,10 @@ mod tests {
             say(&mut bob, &room(), &[&format!("b{n}")], &[ANA, CARLA]);
         }
         catch_up(&mut carla, &mut bob, BOB, &room(), 0);
-        assert_eq!(kept(&mut carla, &room()), kept(&mut bob, &room()));
+        assert_eq!(stored_texts(&mut carla, &room()), stored_texts(&mut bob, &room()));
         assert_eq!(spans(&mut carla, &room()).len(), 2);
         catch_up(&mut ana, &mut carla, CARLA, &room(), 0);
-        assert_eq!(kept(&mut ana, &room()), kept(&mut bob, &room()), "the same order at all");
+        assert_eq!(stored_texts(&mut ana, &room()), stored_texts(&mut bob, &room()), "the same order at all");
         assert_eq!(ana.tables.lacking(&room(), &spans(&mut bob, &room())).unwrap(), []);
     }
 
@@ -353,7 +353,7 @@ mod tests {
             say(&mut ana, &room(), &piece, &[BOB]);
         }
         assert_eq!(catch_up(&mut bob, &mut ana, ANA, &room(), 0), 1_000_usize.div_ceil(BATCH_LINES));
-        assert_eq!(kept(&mut bob, &room()), texts);
+        assert_eq!(stored_texts(&mut bob, &room()), texts);
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
         ana.commit();
         let mut carla = history(CARLA);
         catch_up(&mut carla, &mut ana, ANA, &room(), 3);
-        assert_eq!(kept(&mut carla, &room()), ["3"]);
+        assert_eq!(stored_texts(&mut carla, &room()), ["3"]);
     }
 
     #[test]
@@ -430,10 +430,10 @@ mod tests {
         let (mut bob, mut carla) = (history(BOB), history(CARLA));
         // Carla claims to have been a member from the beginning.
         catch_up(&mut carla, &mut ana, ANA, &room(), 0);
-        assert_eq!(kept(&mut carla, &room()), ["for both"]);
+        assert_eq!(stored_texts(&mut carla, &room()), ["for both"]);
         // Control: the same WANT gives both messages to Bob.
         catch_up(&mut bob, &mut ana, ANA, &room(), 0);
-        assert_eq!(kept(&mut bob, &room()), ["for bob alone", "for both"]);
+        assert_eq!(stored_texts(&mut bob, &room()), ["for bob alone", "for both"]);
     }
 
     #[test]
@@ -461,7 +461,7 @@ mod tests {
         let next = say(&mut new, &room(), &["of the new computer"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &next);
         catch_up(&mut old, &mut bob, BOB, &room(), 1);
-        assert_eq!(kept(&mut old, &room()), kept(&mut new, &room()));
+        assert_eq!(stored_texts(&mut old, &room()), stored_texts(&mut new, &room()));
         assert_eq!(old.tables.lacking(&room(), &spans(&mut bob, &room())).unwrap(), []);
         assert!(catch_up(&mut history(CARLA), &mut bob, BOB, &room(), 3) > 0);
         assert_eq!(
@@ -484,7 +484,7 @@ mod tests {
         let wanted = other.tables.lacking(&private(BOB), &all).unwrap();
         let handed = bob.tables.hand_over(&private(ANA), &user(ANA), &wanted, 0).unwrap();
         ingest(&mut other, BOB, &private(BOB), &handed);
-        assert_eq!(kept(&mut other, &private(BOB)), ["1", "2", "3"]);
+        assert_eq!(stored_texts(&mut other, &private(BOB)), ["1", "2", "3"]);
     }
 
     #[test]

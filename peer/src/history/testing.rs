@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
-use crate::history::history_db::{Author, HistoryDb, Opened, Place};
+use crate::history::history_db::{Author, HistoryDb, InitialState, Place};
 use crate::history::message::SignedMessage;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::request::{Draft, InboundBatch, Request};
@@ -102,11 +102,11 @@ pub(crate) fn history(name: &str) -> HistoryDb {
 }
 
 /// Opens a history in a folder, of a member of the room.
-pub(crate) fn history_in(folder: &Path, name: &str) -> (HistoryDb, Opened) {
+pub(crate) fn history_in(folder: &Path, name: &str) -> (HistoryDb, InitialState) {
     open(&Place::File(folder.to_owned()), name)
 }
 
-fn open(place: &Place, name: &str) -> (HistoryDb, Opened) {
+fn open(place: &Place, name: &str) -> (HistoryDb, InitialState) {
     let (mut history, opened) = HistoryDb::open(place, &author(name)).unwrap();
     history.apply(everybody());
     assert_eq!(history.commit(), []);
@@ -217,7 +217,7 @@ pub(crate) fn spans(history: &mut HistoryDb, of: &ConversationId) -> Vec<StreamS
 }
 
 /// Returns the texts of a conversation, in its order.
-pub(crate) fn kept(history: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
+pub(crate) fn stored_texts(history: &mut HistoryDb, of: &ConversationId) -> Vec<String> {
     let page = history.transaction(|tables| tables.page(of, None, usize::MAX)).unwrap();
     page.into_iter().map(|message| message.text).collect()
 }

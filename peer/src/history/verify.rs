@@ -240,7 +240,7 @@ mod tests {
             for batch in order {
                 assert_eq!(refusals(&ingest(&mut bob, CARLA, &room(), batch)), [""; 0]);
             }
-            assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+            assert_eq!(stored_texts(&mut bob, &room()), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
         let fork = Report::Fork { conversation: room(), room: sala(), author: user(ANA) };
         assert!(reports.contains(&fork), "{reports:?}");
         assert!(!ingest(&mut bob, CARLA, &room(), &other).contains(&fork), "claimed before");
-        assert_eq!(kept(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
+        assert_eq!(stored_texts(&mut bob, &room()), ["1", "2", "3", "4", "5"]);
         // A batch that follows one branch of the fork does not fit the other.
         let mut carla = history(CARLA);
         ingest(&mut carla, ANA, &room(), &other);
@@ -321,7 +321,7 @@ mod tests {
         ingest(&mut carla, ANA, &room(), &second);
         let reports = ingest(&mut carla, ANA, &room(), &other);
         assert!(reports.iter().any(|report| matches!(report, Report::Fork { .. })), "{reports:?}");
-        assert_eq!(kept(&mut carla, &room()), ["6"]);
+        assert_eq!(stored_texts(&mut carla, &room()), ["6"]);
     }
 
     #[test]
@@ -429,7 +429,7 @@ mod tests {
             refusals(&ingest(&mut bob, ANA, &room(), &again)),
             ["an identity that is another message's"]
         );
-        assert_eq!(kept(&mut bob, &room()).len(), 6);
+        assert_eq!(stored_texts(&mut bob, &room()).len(), 6);
     }
 
     #[test]

@@ -28,18 +28,18 @@ const DOMAIN: &[u8] = b"p2p-chat known people v1\0";
 const VERSION: u8 = 1;
 
 /// Description of one of the two files.
-struct Kept {
+struct ContactsFile {
     /// Name of the file, authenticated with its content: a file that is copied over the other one does not open.
     name: &'static str,
     /// Consequence of removing the file, as the error message says it.
     without: &'static str,
 }
 
-const PINS: Kept = Kept {
+const PINS: ContactsFile = ContactsFile {
     name: "known_keys",
     without: "then every contact counts as new, with the key that the tracker announces, and /verify must be repeated",
 };
-const BLOCKED: Kept = Kept { name: "blocked", without: "then nobody is blocked" };
+const BLOCKED: ContactsFile = ContactsFile { name: "blocked", without: "then nobody is blocked" };
 
 /// Content of a file on the disk. The texts are hex.
 #[derive(Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Contacts {
 
     /// Writes the pinned keys. `latest` is called under the lock, so the last of several concurrent writes holds the
     /// newest state.
-    pub(crate) fn keep_pins(
+    pub(crate) fn store_pins(
         &self,
         latest: impl FnOnce() -> BTreeMap<Username, Pin>,
     ) -> Result<(), ContactsError> {
@@ -108,19 +108,22 @@ impl Contacts {
     }
 
     /// Writes the users whose private messages are dropped.
-    pub(crate) fn keep_blocked(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
+    pub(crate) fn store_blocked(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
         self.write(&BLOCKED, users)
     }
 
     /// Reads a file; a missing file gives an empty value. An unencrypted file of an earlier version is migrated, and
     /// removed once the encrypted one is durable. It is ignored and removed if an encrypted one exists.
-    fn read<T: Serialize + DeserializeOwned + Default>(&self, kept: &Kept) -> Result<T, ContactsError> {
-        let (path, readable) = (self.path(kept), self.folder.join(kept.name).with_extension("json"));
-        let known = match load::<Sealed>(&path, kept)? {
-            Some(sealed) => self.open(&sealed, path.clone(), kept)?,
-            None => match load(&readable, kept)? {
+    fn read<T: Serialize + DeserializeOwned + Default>(
+        &self,
+        file: &ContactsFile,
+    ) -> Result<T, ContactsError> {
+        let (path, readable) = (self.path(file), self.folder.join(file.name).with_extension("json"));
+        let known = match load::<Sealed>(&path, file)? {
+            Some(sealed) => self.open(&sealed, path.clone(), file)?,
+            None => match load(&readable, file)? {
                 Some(known) => {
-                    self.write(kept, &known)?;
+                    self.write(file, &known)?;
                     known
                 }
                 None => T::default(),
@@ -135,48 +138,48 @@ impl Contacts {
 
     fn open<T: DeserializeOwned>(
         &self,
-        file: &Sealed,
+        sealed: &Sealed,
         path: PathBuf,
-        kept: &Kept,
+        file: &ContactsFile,
     ) -> Result<T, ContactsError> {
-        if file.version != VERSION {
+        if sealed.version != VERSION {
             return Err(ContactsError::Newer(path));
         }
         let opened = || {
             let unhex = |text| base16ct::lower::decode_vec(text).ok();
-            let nonce: [u8; 24] = unhex(&file.nonce)?.try_into().ok()?;
-            let payload = Payload { msg: &unhex(&file.sealed)?, aad: kept.name.as_bytes() };
+            let nonce: [u8; 24] = unhex(&sealed.nonce)?.try_into().ok()?;
+            let payload = Payload { msg: &unhex(&sealed.sealed)?, aad: file.name.as_bytes() };
             serde_json::from_slice(&self.cipher.decrypt(&nonce.into(), payload).ok()?).ok()
         };
-        opened().ok_or(ContactsError::Damaged { path, without: kept.without })
+        opened().ok_or(ContactsError::Damaged { path, without: file.without })
     }
 
-    fn write(&self, kept: &Kept, known: &impl Serialize) -> Result<(), ContactsError> {
-        let path = self.path(kept);
-        let sealed = self.seal(kept, known);
+    fn write(&self, file: &ContactsFile, known: &impl Serialize) -> Result<(), ContactsError> {
+        let path = self.path(file);
+        let sealed = self.seal(file, known);
         sealed
             .and_then(|sealed| atomic_file::write(&path, &sealed))
             .map_err(|error| ContactsError::Io(path, error))
     }
 
-    fn seal(&self, kept: &Kept, known: &impl Serialize) -> io::Result<Sealed> {
+    fn seal(&self, file: &ContactsFile, known: &impl Serialize) -> io::Result<Sealed> {
         let mut nonce = [0; 24];
         nonce.copy_from_slice(&Seed::random()?.as_bytes()[..24]);
-        let payload = Payload { msg: &serde_json::to_vec(known)?, aad: kept.name.as_bytes() };
+        let payload = Payload { msg: &serde_json::to_vec(known)?, aad: file.name.as_bytes() };
         let sealed = self.cipher.encrypt(&nonce.into(), payload).map_err(io::Error::other)?;
         let hex = base16ct::lower::encode_string;
         Ok(Sealed { version: VERSION, nonce: hex(&nonce), sealed: hex(&sealed) })
     }
 
-    fn path(&self, kept: &Kept) -> PathBuf {
-        self.folder.join(kept.name).with_extension("sealed")
+    fn path(&self, file: &ContactsFile) -> PathBuf {
+        self.folder.join(file.name).with_extension("sealed")
     }
 }
 
 /// Loads a file as it is. The error does not reveal the content.
-fn load<T: DeserializeOwned>(path: &Path, kept: &Kept) -> Result<Option<T>, ContactsError> {
+fn load<T: DeserializeOwned>(path: &Path, file: &ContactsFile) -> Result<Option<T>, ContactsError> {
     atomic_file::read(path).map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => ContactsError::Damaged { path: path.to_owned(), without: kept.without },
+        ErrorKind::InvalidData => ContactsError::Damaged { path: path.to_owned(), without: file.without },
         _ => ContactsError::Io(path.to_owned(), error),
     })
 }
@@ -204,10 +207,10 @@ mod tests {
     }
 
     /// Writes two files that both contain bob.
-    fn kept_in(folder: &Path) -> Contacts {
+    fn contacts_in(folder: &Path) -> Contacts {
         let contacts = Contacts::of(folder, &Seed::new([7; 32]));
-        contacts.keep_pins(pins).unwrap();
-        contacts.keep_blocked(&BTreeSet::from([bob()])).unwrap();
+        contacts.store_pins(pins).unwrap();
+        contacts.store_blocked(&BTreeSet::from([bob()])).unwrap();
         contacts
     }
 
@@ -220,11 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_known_again_and_is_not_in_the_clear() {
+    fn contacts_are_read_again_and_stored_encrypted() {
         let folder = tempfile::tempdir().unwrap();
         let empty = Contacts::of(folder.path(), &Seed::new([7; 32]));
         assert!(empty.pins().unwrap().is_empty() && empty.blocked().unwrap().is_empty());
-        kept_in(folder.path());
+        contacts_in(folder.path());
         let contacts = Contacts::of(folder.path(), &Seed::new([7; 32]));
         assert_eq!(contacts.pins().unwrap(), pins());
         assert_eq!(contacts.blocked().unwrap(), BTreeSet::from([bob()]));
@@ -237,7 +240,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let contacts = kept_in(folder.path());
+        let contacts = contacts_in(folder.path());
         let path = folder.path().join("known_keys.sealed");
         let whole = fs::read(&path).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
@@ -267,14 +270,14 @@ mod tests {
     #[test]
     fn neither_another_users_key_nor_another_place_opens_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let contacts = kept_in(folder.path());
+        let contacts = contacts_in(folder.path());
         let other = Contacts::of(folder.path(), &Seed::new([8; 32]));
         assert!(matches!(other.pins(), Err(ContactsError::Damaged { .. })));
         fs::copy(folder.path().join("known_keys.sealed"), folder.path().join("blocked.sealed")).unwrap();
         let error = contacts.blocked().unwrap_err().to_string();
         assert!(error.contains("blocked.sealed") && error.contains("then nobody is blocked"), "{error}");
         // Without the check of the name, an empty list of users would be read as empty pins.
-        contacts.keep_blocked(&BTreeSet::new()).unwrap();
+        contacts.store_blocked(&BTreeSet::new()).unwrap();
         fs::copy(folder.path().join("blocked.sealed"), folder.path().join("known_keys.sealed")).unwrap();
         assert!(matches!(contacts.pins(), Err(ContactsError::Damaged { .. })));
     }

@@ -13,9 +13,9 @@ const CONTEXT: &str = "p2p-chat identity v2";
 
 /// The seal that a password has opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opened {
+pub(crate) enum OpenedSeal {
     /// The current seal.
-    Present,
+    Current,
     /// The seal of an interrupted password change.
     Next,
 }
@@ -34,12 +34,12 @@ pub(crate) async fn reseal(
 pub(crate) async fn opened(
     profile: &Profile,
     password: &Password,
-) -> Result<Option<(Seed, Opened)>, IdentityError> {
+) -> Result<Option<(Seed, OpenedSeal)>, IdentityError> {
     let Some(present) = profile.identity()? else { return Ok(None) };
     let (next, password) = (profile.next_identity()?, password.clone());
     let opening = move || match (open(&present, &password), next) {
-        (Err(SealError::WrongPassword), Some(next)) => Ok((open(&next, &password)?, Opened::Next)),
-        (seed, _) => Ok((seed?, Opened::Present)),
+        (Err(SealError::WrongPassword), Some(next)) => Ok((open(&next, &password)?, OpenedSeal::Next)),
+        (seed, _) => Ok((seed?, OpenedSeal::Current)),
     };
     Ok(Some(blocking(opening).await?.map_err(|error: SealError| match error {
         SealError::Unusable => profile.damaged_identity().into(),

@@ -210,8 +210,8 @@ async fn write_profile(
         }
     }
     let contacts = Contacts::of(profile.folder(), seed);
-    contacts.keep_pins(|| known.pins)?;
-    contacts.keep_blocked(&known.blocked)?;
+    contacts.store_pins(|| known.pins)?;
+    contacts.store_blocked(&known.blocked)?;
     Ok(profile.new_identity(&sealed_anew(seed, password.clone(), cost).await?)?)
 }
 
@@ -244,8 +244,8 @@ mod tests {
         profile.new_identity(&sealed_anew(&Seed::new([7; 32]), password(), CHEAP).await.unwrap()).unwrap();
         let bob = Pin { keys: vec![PublicKey::new([2; 32])], ..Pin::default() };
         let contacts = Contacts::of(profile.folder(), &Seed::new([7; 32]));
-        contacts.keep_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
-        contacts.keep_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
+        contacts.store_pins(|| BTreeMap::from([(Username::parse("bob").unwrap(), bob)])).unwrap();
+        contacts.store_blocked(&BTreeSet::from([Username::parse("eve").unwrap()])).unwrap();
         KnownTrackers::of(data).pin(&ana.tracker, PublicKey::new([9; 32])).unwrap();
         drop(profile);
         let file = data.join("ana.identity");

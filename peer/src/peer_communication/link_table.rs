@@ -55,7 +55,7 @@ pub(crate) struct NewLink {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admit<H> {
     /// The link stays.
-    Kept {
+    Accepted {
         /// Whether frames are written to this link now.
         writes: bool,
         /// Links that it replaces or displaces. They are still read to their end.
@@ -211,7 +211,7 @@ impl<H: Clone> LinkTable<H> {
             retired.push(handle);
             retired.extend(self.remove(&user, id, now).unwrap_or_default());
         }
-        Admit::Kept { writes, retired }
+        Admit::Accepted { writes, retired }
     }
 
     fn is_full(&self) -> bool {
@@ -370,7 +370,7 @@ mod tests {
                     let dialled = ana_dialled == (other == "bob");
                     let link = u32::from(ana_dialled);
                     let placed = table.admit(&user(other), LinkId(link.into()), ours(7, dialled), link, now);
-                    if let Admit::Kept { retired, .. } = placed {
+                    if let Admit::Accepted { retired, .. } = placed {
                         assert_eq!(retired, Vec::from_iter(stands.replace(link)));
                     }
                 }
@@ -386,7 +386,7 @@ mod tests {
         let mut bob = table("bob");
         bob.admit(&user("ana"), LinkId(1), ours(7, false), 1, now);
         let placed = bob.admit(&user("ana"), LinkId(2), ours(8, false), 2, now);
-        assert_eq!(placed, Admit::Kept { writes: true, retired: vec![1] });
+        assert_eq!(placed, Admit::Accepted { writes: true, retired: vec![1] });
         assert_eq!(bob.admit(&user("ana"), LinkId(3), ours(7, false), 3, now), Admit::Refused);
         assert_eq!(
             bob.remove(&user("ana"), LinkId(1), now),
@@ -402,9 +402,9 @@ mod tests {
         let mut bob = table("bob");
         let legacy = |dialled| NewLink { instance: None, dialled, key: None, dialect: Dialect::Legacy };
         let first = bob.admit(&user("py"), LinkId(1), legacy(true), 1, now);
-        assert_eq!(first, Admit::Kept { writes: true, retired: vec![] });
+        assert_eq!(first, Admit::Accepted { writes: true, retired: vec![] });
         let second = bob.admit(&user("py"), LinkId(2), legacy(false), 2, now);
-        assert_eq!(second, Admit::Kept { writes: false, retired: vec![] });
+        assert_eq!(second, Admit::Accepted { writes: false, retired: vec![] });
         assert_eq!(bob.admit(&user("py"), LinkId(3), legacy(false), 3, now), Admit::Refused);
         assert_eq!(bob.remove(&user("py"), LinkId(2), now), Some(vec![1]));
         assert!(bob.serving(&user("py")).is_none());
@@ -472,7 +472,7 @@ mod tests {
         let mut me = table("me");
         for n in 0..u32::try_from(LINKS_MAX).unwrap() {
             let placed = me.admit(&user(&format!("p{n}")), LinkId(n.into()), ours(1, false), n, now);
-            assert!(matches!(placed, Admit::Kept { .. }));
+            assert!(matches!(placed, Admit::Accepted { .. }));
         }
         me
     }
@@ -483,7 +483,7 @@ mod tests {
         let mut me = full_table(now);
         assert_eq!(me.admit(&user("late"), LinkId(99), ours(1, false), 99, now), Admit::Refused);
         let later = now + UNWANTED_LINK_TIME;
-        let kept = Admit::Kept { writes: true, retired: vec![0] };
+        let kept = Admit::Accepted { writes: true, retired: vec![0] };
         assert_eq!(me.admit(&user("late"), LinkId(100), ours(1, false), 100, later), kept);
         assert_eq!(me.handles().len(), LINKS_MAX);
     }
@@ -493,12 +493,12 @@ mod tests {
         let now = Instant::now();
         let mut me = full_table(now);
         me.set_targets(&target("bob", false), now);
-        let kept = Admit::Kept { writes: true, retired: vec![0] };
+        let kept = Admit::Accepted { writes: true, retired: vec![0] };
         assert_eq!(me.admit(&user("bob"), LinkId(99), ours(1, false), 99, now), kept);
         assert_eq!(me.serving(&user("p0")), None);
         assert_eq!(me.handles().len(), LINKS_MAX);
         // A newer link of the same user replaces the old one and displaces nobody.
-        let kept = Admit::Kept { writes: true, retired: vec![99] };
+        let kept = Admit::Accepted { writes: true, retired: vec![99] };
         assert_eq!(me.admit(&user("bob"), LinkId(100), ours(2, false), 100, now), kept);
         // Control: wanted users do not make way.
         let everybody: BTreeMap<_, _> = (0..LINKS_MAX)

@@ -270,7 +270,7 @@ impl PeerPeerCommunication {
             state.last_link.0 += 1;
             let id = state.last_link;
             let admitted = state.table.admit(user, id, new, retire.clone(), Instant::now());
-            let Admit::Kept { writes, retired } = admitted else { return None };
+            let Admit::Accepted { writes, retired } = admitted else { return None };
             let queue = Arc::clone(state.queues.entry(user.clone()).or_default());
             if writes {
                 queue.attach(id, new.dialect);

@@ -189,7 +189,7 @@ impl PeerService {
         }
         match password {
             Some(password) => self.unlock(session, password).await,
-            None => self.engine.command(EngineCommand::AskPassword).await.map(drop),
+            None => self.engine.command(EngineCommand::RequestPassword).await.map(drop),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::peer_communication::frame::Frame;
 use crate::peer_communication::key_request::KeyReply;
 use crate::peer_communication::known_keys_handle::CalledKeyRequest;
 use crate::peer_communication::link_report::LinkReport;
-use crate::service::driver_request::{Begin, CalledCommand, Caller, DriverRequest, Outside};
+use crate::service::driver_request::{CalledCommand, Caller, DriverRequest, Resources, StartEngine};
 use crate::service::reread::Rereads;
 use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
@@ -43,7 +43,7 @@ type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
 /// The engine of a signed-in user, and what its effects act on.
 struct SignedIn {
     engine: Engine,
-    outside: Outside,
+    resources: Resources,
     /// Requests for which the history's queue had no room, in order.
     backlog: VecDeque<Request>,
 }
@@ -110,7 +110,8 @@ impl Driver {
                 continue;
             };
             let timer = session.engine.next_timer();
-            let Outside { history, history_reports, link_reports, key_requests, .. } = &mut session.outside;
+            let Resources { history, history_reports, link_reports, key_requests, .. } =
+                &mut session.resources;
             let has_room = session.backlog.is_empty();
             tokio::select! {
                 biased;
@@ -130,7 +131,7 @@ impl Driver {
 
     fn on_request(&mut self, request: DriverRequest) {
         match request {
-            DriverRequest::Subscribe(snapshot, begin, reply) => self.subscribe(*snapshot, begin, reply),
+            DriverRequest::Subscribe(snapshot, from, reply) => self.subscribe(*snapshot, from, reply),
             DriverRequest::Publish(events) => self.event_bus.publish_all(&events),
             DriverRequest::Status(signed_out, reply) => {
                 let status = match &self.session {
@@ -143,7 +144,7 @@ impl Driver {
             // The caller may have stopped waiting.
             DriverRequest::Snapshot(snapshot, reply) => drop(reply.send(self.snapshot(*snapshot))),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
-            DriverRequest::Begin(begin) => self.begin(*begin),
+            DriverRequest::StartEngine(start) => self.start_engine(*start),
             DriverRequest::ForgetSignIn(reply) => {
                 let was_granted = std::mem::take(&mut self.pending_sign_in).is_granted();
                 // The caller may have stopped waiting.
@@ -157,15 +158,15 @@ impl Driver {
     fn subscribe(
         &mut self,
         signed_out: Snapshot,
-        begin: event_bus::Begin,
+        subscribe_from: event_bus::SubscribeFrom,
         reply: oneshot::Sender<Subscription>,
     ) {
         // The subscription that ended still counts for what it has shown.
         self.note_shown();
-        let events = match (self.event_bus.position(begin), &self.session) {
-            (Some(from), Some(SignedIn { engine, outside, .. })) => {
+        let events = match (self.event_bus.position(subscribe_from), &self.session) {
+            (Some(from), Some(SignedIn { engine, resources, .. })) => {
                 let to = self.event_bus.published();
-                let rows = self.rereads.begin(&outside.history, engine.chat.me(), from, to);
+                let rows = self.rereads.begin(&resources.history, engine.chat.me(), from, to);
                 self.event_bus.add_from(from, rows)
             }
             _ => self.event_bus.add(),
@@ -181,14 +182,14 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, Begin { mut start, opened, outside, began }: Begin) {
+    fn start_engine(&mut self, StartEngine { mut start, opened, resources, began }: StartEngine) {
         if let Some(rooms) = self.pending_sign_in.take_rooms() {
             start.login = Ok(rooms);
         }
         let mut effects = Effects::default();
         let engine = Engine::start(start, opened, now(), &mut effects);
         let is_unshown = !effects.take_rows().is_empty();
-        self.session = Some(SignedIn { engine, outside, backlog: VecDeque::new() });
+        self.session = Some(SignedIn { engine, resources, backlog: VecDeque::new() });
         self.carry_out(effects);
         self.begin_events(is_unshown);
         if let Some(reason) = std::mem::take(&mut self.pending_sign_in).lost() {
@@ -200,8 +201,8 @@ impl Driver {
 
     /// Lets each subscriber read the messages that no earlier run has shown. There may be more than its queue can hold.
     fn begin_events(&mut self, is_unshown: bool) {
-        let Some(SignedIn { engine, outside, .. }) = &self.session else { return };
-        let (history, me) = (&outside.history, engine.chat.me());
+        let Some(SignedIn { engine, resources, .. }) = &self.session else { return };
+        let (history, me) = (&resources.history, engine.chat.me());
         let rows = history.unshown_rows();
         let start = if is_unshown { rows.start } else { rows.end };
         self.event_bus.begin(&(start..rows.end), |from, to| self.rereads.begin(history, me, from, to));
@@ -278,7 +279,7 @@ impl Driver {
         let Some(session) = &self.session else { return };
         let input = match report {
             LinkReport::Changed { user } => {
-                let state = session.outside.links.link_state(&user);
+                let state = session.resources.links.link_state(&user);
                 Input::LinkChanged(user, state)
             }
             report => Input::Link(report),
@@ -311,7 +312,7 @@ impl Driver {
     /// Carries out an effect. Returns the input to which it leads at once.
     fn carry_out_one(&mut self, effect: Effect) -> Option<Input> {
         let session = self.session.as_mut()?;
-        let Outside { history, links, contacts, .. } = &session.outside;
+        let Resources { history, links, contacts, .. } = &session.resources;
         match effect {
             Effect::Publish(event) => self.event_bus.publish(&event, Row::None),
             Effect::PublishRow(event, row) => self.event_bus.publish(&event, Row::Received(row)),
@@ -348,7 +349,7 @@ impl Driver {
                 return sent.is_err().then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
             Effect::Acknowledge(to, id) => links.ack(&to, id),
-            Effect::SayLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
+            Effect::SendLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
             Effect::WantLinks(targets) => links.set_targets(&targets),
             Effect::DialNow(user) => links.dial_now(&user),
             Effect::EndOtherLinks(user, keys) => links.end_links_by_others(&user, &keys),
@@ -360,11 +361,11 @@ impl Driver {
                 });
             }
             Effect::WritePins(ticket, pins) => {
-                let outcome = contacts.keep_pins(|| pins).map_err(CommandError::from);
+                let outcome = contacts.store_pins(|| pins).map_err(CommandError::from);
                 return Some(Input::FileWritten(ticket, outcome));
             }
             Effect::WriteBlocked(ticket, blocked) => {
-                let outcome = contacts.keep_blocked(&blocked).map_err(CommandError::from);
+                let outcome = contacts.store_blocked(&blocked).map_err(CommandError::from);
                 return Some(Input::FileWritten(Some(ticket), outcome));
             }
         }
@@ -373,9 +374,9 @@ impl Driver {
 
     /// Gives the history the requests that waited for room in its queue.
     fn empty_backlog(&mut self) {
-        let Some(SignedIn { outside, backlog, .. }) = &mut self.session else { return };
+        let Some(SignedIn { resources, backlog, .. }) = &mut self.session else { return };
         while let Some(request) = backlog.pop_front() {
-            if let Err(request) = outside.history.try_put(request) {
+            if let Err(request) = resources.history.try_put(request) {
                 return backlog.push_front(request);
             }
         }
@@ -384,7 +385,7 @@ impl Driver {
     /// Notes in the history what the frontends have shown. After a crash these messages are not shown again.
     fn note_shown(&mut self) {
         if let (Some(row), Some(session)) = (self.event_bus.shown(), &self.session) {
-            session.outside.history.note_shown(row);
+            session.resources.history.note_shown(row);
         }
     }
 

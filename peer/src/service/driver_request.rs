@@ -11,7 +11,7 @@ use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
 use crate::event_bus::{self, Subscription};
 use crate::history::History;
-use crate::history::history_db::Opened;
+use crate::history::history_db::InitialState;
 use crate::history::report::Report;
 use crate::identity::contacts::Contacts;
 use crate::identity::known_keys::Announcement;
@@ -26,7 +26,7 @@ pub(crate) type Caller = oneshot::Sender<Result<Answer, CommandError>>;
 pub(crate) enum DriverRequest {
     /// Adds a subscriber of events, which may have been here before, up to a position. The snapshot comes back with what
     /// the engine knows.
-    Subscribe(Box<Snapshot>, event_bus::Begin, oneshot::Sender<Subscription>),
+    Subscribe(Box<Snapshot>, event_bus::SubscribeFrom, oneshot::Sender<Subscription>),
     /// Publishes events that the service knows of.
     Publish(Vec<Event>),
     /// Fills in what the engine knows of the status.
@@ -36,7 +36,7 @@ pub(crate) enum DriverRequest {
     /// The tracker announced the keys of the user's own account.
     OwnKeys(Announcement),
     /// Starts the engine of a user who has signed in.
-    Begin(Box<Begin>),
+    StartEngine(Box<StartEngine>),
     /// Forgets a sign-in that the tracker granted, and that then failed on this device. Returns whether there was one.
     ForgetSignIn(oneshot::Sender<bool>),
     /// Ends all frontends. The reason is set already.
@@ -47,17 +47,17 @@ pub(crate) enum DriverRequest {
 pub(crate) type CalledCommand = (EngineCommand, Caller);
 
 /// Everything that the driver needs for a user who has signed in.
-pub(crate) struct Begin {
+pub(crate) struct StartEngine {
     /// The user's data. The driver adds the tracker's reply, if there was one.
     pub(crate) start: EngineStart,
-    pub(crate) opened: Opened,
-    pub(crate) outside: Outside,
+    pub(crate) opened: InitialState,
+    pub(crate) resources: Resources,
     /// Notified when the engine runs.
     pub(crate) began: oneshot::Sender<()>,
 }
 
 /// The history, the links and the files of a user who has signed in.
-pub(crate) struct Outside {
+pub(crate) struct Resources {
     pub(crate) history: History,
     pub(crate) history_reports: mpsc::Receiver<Report>,
     pub(crate) links: PeerPeerCommunication,

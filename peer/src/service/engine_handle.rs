@@ -12,10 +12,10 @@ use crate::api::status::Status;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
 use crate::event_bus::{self, Subscription};
-use crate::history::history_db::Opened;
+use crate::history::history_db::InitialState;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
 use crate::service::driver::Driver;
-use crate::service::driver_request::{Begin, CalledCommand, DriverRequest, Outside};
+use crate::service::driver_request::{CalledCommand, DriverRequest, Resources, StartEngine};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerReport;
 
@@ -77,18 +77,18 @@ impl EngineHandle {
     pub(crate) async fn subscribe(
         &self,
         signed_out: Snapshot,
-        begin: event_bus::Begin,
+        from: event_bus::SubscribeFrom,
     ) -> Option<Subscription> {
         let (reply, answer) = oneshot::channel();
-        self.request(DriverRequest::Subscribe(Box::new(signed_out), begin, reply)).await;
+        self.request(DriverRequest::Subscribe(Box::new(signed_out), from, reply)).await;
         answer.await.ok()
     }
 
     /// Starts the engine of a user who has signed in, and returns when it runs.
-    pub(crate) async fn begin(&self, start: EngineStart, opened: Opened, outside: Outside) {
+    pub(crate) async fn start(&self, start: EngineStart, opened: InitialState, resources: Resources) {
         let (began, running) = oneshot::channel();
-        let begin = Begin { start, opened, outside, began };
-        self.request(DriverRequest::Begin(Box::new(begin))).await;
+        let start = StartEngine { start, opened, resources, began };
+        self.request(DriverRequest::StartEngine(Box::new(start))).await;
         // After the end of the driver there is nothing to wait for.
         let _ = running.await;
     }

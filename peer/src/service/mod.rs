@@ -51,7 +51,7 @@ use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::engine_start::EngineStart;
 use crate::history::History;
-use crate::history::history_db::{Author, Opened, Place};
+use crate::history::history_db::{Author, InitialState, Place};
 use crate::history::report::Report;
 use crate::identity::contacts::Contacts;
 use crate::identity::device_key::identity;
@@ -65,7 +65,7 @@ use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::links::LinkConfig;
 use crate::peer_communication::links::PeerPeerCommunication;
 use crate::service::current_user::CurrentUser;
-use crate::service::driver_request::Outside;
+use crate::service::driver_request::Resources;
 use crate::service::engine_handle::EngineHandle;
 use crate::service::filter_file::FilterFile;
 use crate::service::listen_address::listen_address;
@@ -104,14 +104,14 @@ pub enum Keep {
 }
 
 /// The history, the reports that it sends, and its content when it was opened.
-type Kept = (History, mpsc::Receiver<Report>, Opened);
+type OpenedHistory = (History, mpsc::Receiver<Report>, InitialState);
 
 /// The data that this device stores under the user's key.
 struct Local {
     contacts: Contacts,
     blocked: BTreeSet<Username>,
     known_keys: KnownKeys,
-    history: Kept,
+    history: OpenedHistory,
 }
 
 /// A user who may use this peer.
@@ -241,15 +241,15 @@ impl PeerService {
     }
 
     /// Signs in, and enters the user's rooms again. May be called again after a refusal.
-    pub async fn sign_in(&self, who: SignIn) -> Result<(), CommandError> {
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<(), CommandError> {
         if self.session.get().is_some() {
             return Err(CommandError::already_signed_in());
         }
-        if !who.register {
-            self.migrate_from(&who.username).await?;
+        if !sign_in.register {
+            self.migrate_from(&sign_in.username).await?;
         }
-        let profile = Profile::open(&self.config.data, self.tracker_address(), &who.username)?;
-        let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &who).await {
+        let profile = Profile::open(&self.config.data, self.tracker_address(), &sign_in.username)?;
+        let Admitted { seed, fresh, local, unreached } = match self.admitted(&profile, &sign_in).await {
             Ok(admitted) => admitted,
             Err(error) => {
                 profile.remove_if_new();
@@ -259,7 +259,7 @@ impl PeerService {
         };
         let Local { contacts, blocked, mut known_keys, history } = local;
         let learned =
-            self.learn_own_keys(unreached.is_none(), (&who.username, &seed), &contacts, &mut known_keys);
+            self.learn_own_keys(unreached.is_none(), (&sign_in.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
         let proof = match proof {
             Ok(proof) => proof,
@@ -275,12 +275,12 @@ impl PeerService {
             history.0.close().await;
             return Err(CommandError::already_signed_in());
         };
-        self.recognise(who.changed_to.as_ref().unwrap_or(&who.password));
+        self.recognise(sign_in.changed_to.as_ref().unwrap_or(&sign_in.password));
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         let instance = profile.next_instance(now);
         let (history, history_reports, opened) = history;
         let config = LinkConfig {
-            me: who.username.clone(),
+            me: sign_in.username.clone(),
             instance,
             port: self.listening.port(),
             identity: proof,
@@ -291,7 +291,7 @@ impl PeerService {
         // The links say goodbye before they end, so `stop` does not cut this task short.
         self.tasks.lock().await.spawn(peer_communication::run(links.clone(), listener));
         let start = EngineStart {
-            me: who.username.clone(),
+            me: sign_in.username.clone(),
             own_key: seed.public_key(),
             keys: known_keys,
             blocked,
@@ -299,7 +299,7 @@ impl PeerService {
             #[cfg(test)]
             omission: None,
         };
-        let outside = Outside {
+        let resources = Resources {
             history: history.clone(),
             history_reports,
             links: links.clone(),
@@ -307,12 +307,12 @@ impl PeerService {
             key_requests,
             contacts,
         };
-        let session = CurrentUser { user: who.username.clone(), seed, profile, history, links };
+        let session = CurrentUser { user: sign_in.username.clone(), seed, profile, history, links };
         // Only one sign-in can take the listener, so the cell is empty.
         let _ = self.session.set(session);
-        self.engine.begin(start, opened, outside).await;
+        self.engine.start(start, opened, resources).await;
         if let Some(key) = unreached {
-            self.sign_in_later(who, key).await?;
+            self.sign_in_later(sign_in, key).await?;
         }
         if fresh {
             self.publish_new_key().await;
@@ -334,7 +334,12 @@ impl PeerService {
     }
 
     /// Opens the history of the user's conversations.
-    async fn history(&self, profile: &Profile, user: &Username, seed: &Seed) -> Result<Kept, CommandError> {
+    async fn history(
+        &self,
+        profile: &Profile,
+        user: &Username,
+        seed: &Seed,
+    ) -> Result<OpenedHistory, CommandError> {
         let storage = match self.config.keep {
             Keep::OnDisk => Place::File(profile.folder().to_owned()),
             Keep::InMemory => Place::Memory,
@@ -346,23 +351,23 @@ impl PeerService {
     }
 
     /// Signs in. If the tracker cannot be reached, the local data is opened without it.
-    async fn admitted(&self, profile: &Profile, who: &SignIn) -> Result<Admitted, CommandError> {
+    async fn admitted(&self, profile: &Profile, sign_in: &SignIn) -> Result<Admitted, CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let key = DeviceKey::of(profile, who, tracker, cost).await?;
+        let key = DeviceKey::of(profile, sign_in, tracker, cost).await?;
         // This comes before the request to the tracker: its reply is compared with the known keys. A new key has no
         // such data.
         let known = if key.is_new() {
             None
         } else {
-            Some(self.open_local(profile, &who.username, key.seed()).await?)
+            Some(self.open_local(profile, &sign_in.username, key.seed()).await?)
         };
-        match (self.sign_in_at_tracker(profile, who, key.clone()).await, known) {
+        match (self.sign_in_at_tracker(profile, sign_in, key.clone()).await, known) {
             (Ok((seed, fresh)), Some(local)) => Ok(Admitted { seed, fresh, local, unreached: None }),
             (Ok((seed, fresh)), None) => {
-                let local = self.open_local(profile, &who.username, &seed).await?;
+                let local = self.open_local(profile, &sign_in.username, &seed).await?;
                 Ok(Admitted { seed, fresh, local, unreached: None })
             }
-            (Err(CommandError::TrackerLost), Some(local)) if who.changed_to.is_none() => {
+            (Err(CommandError::TrackerLost), Some(local)) if sign_in.changed_to.is_none() => {
                 let seed = key.seed().clone();
                 Ok(Admitted { seed, fresh: false, local, unreached: Some(key) })
             }
@@ -379,11 +384,11 @@ impl PeerService {
     async fn sign_in_at_tracker(
         &self,
         profile: &Profile,
-        who: &SignIn,
+        sign_in: &SignIn,
         key: DeviceKey,
     ) -> Result<(Seed, bool), CommandError> {
         let (tracker, cost) = (&self.tracker, self.config.seal_cost);
-        let outcome = key.sign_in(profile, tracker, who, self.listening).await;
+        let outcome = key.sign_in(profile, tracker, sign_in, self.listening).await;
         let proven = match &outcome {
             Ok(()) => true,
             Err(error) => self.is_key_given() && error.is_of_a_tracker(),
@@ -392,8 +397,8 @@ impl PeerService {
             self.remember_tracker()?;
         }
         outcome?;
-        let fresh = key.is_new() && !who.register;
-        Ok((key.finish_sign_in(profile, tracker, who, cost).await?, fresh))
+        let fresh = key.is_new() && !sign_in.register;
+        Ok((key.finish_sign_in(profile, tracker, sign_in, cost).await?, fresh))
     }
 
     /// Pins the tracker's key: after a sign-in, or as soon as the tracker has proven a key that the user gave.

@@ -78,7 +78,7 @@ impl PeerService {
         }
         let Some(announced) = self.tracker.keys_of(me).await else { return Ok(()) };
         if known_keys.announce_own(me, seed.public_key(), &announced) {
-            contacts.keep_pins(|| known_keys.pins().clone())?;
+            contacts.store_pins(|| known_keys.pins().clone())?;
         }
         Ok(())
     }

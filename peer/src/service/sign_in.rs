@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
-use crate::identity::device_key::{Opened, identity, opened, reseal, sealed_anew};
+use crate::identity::device_key::{OpenedSeal, identity, opened, reseal, sealed_anew};
 use crate::identity::identity_error::IdentityError;
 use crate::identity::password::Password;
 use crate::identity::profile::Profile;
@@ -34,9 +34,9 @@ enum Seal {
     /// The key was made for this sign-in, and is removed if the sign-in is refused.
     New,
     /// The key existed before.
-    Kept,
+    Unchanged,
     /// A password change was interrupted, and one of the two seals has opened.
-    Unsettled(Opened),
+    Unsettled(OpenedSeal),
 }
 
 impl DeviceKey {
@@ -44,16 +44,16 @@ impl DeviceKey {
     /// also used for a registration, because a key is never overwritten.
     pub(crate) async fn of(
         profile: &Profile,
-        who: &SignIn,
+        sign_in: &SignIn,
         tracker: &PeerTrackerCommunication,
         cost: SealCost,
     ) -> Result<Self, CommandError> {
-        let password = who.password.clone();
+        let password = sign_in.password.clone();
         let Some((seed, opened)) =
-            opened(profile, &password).await.map_err(|error| shut(error, profile, who))?
+            opened(profile, &password).await.map_err(|error| open_error(error, profile, sign_in))?
         else {
             profile.expect_new()?;
-            if who.register && who.password.is_too_short() {
+            if sign_in.register && sign_in.password.is_too_short() {
                 return Err(CommandError::PasswordTooShort);
             }
             return Self::new(profile, password, tracker, cost).await;
@@ -64,7 +64,7 @@ impl DeviceKey {
         if profile.identity()?.is_some_and(|sealed| sealed.is_earlier()) {
             reseal(profile, &seed, password, cost).await?;
         }
-        Ok(Self { seed, seal: Seal::Kept })
+        Ok(Self { seed, seal: Seal::Unchanged })
     }
 
     /// The private key itself.
@@ -97,17 +97,17 @@ impl DeviceKey {
         &self,
         profile: &Profile,
         tracker: &PeerTrackerCommunication,
-        who: &SignIn,
+        sign_in: &SignIn,
         listening: SocketAddr,
     ) -> Result<(), CommandError> {
         let mut taken = false;
-        let Err(error) = self.ask(tracker, who, listening, &mut taken).await else { return Ok(()) };
-        let username = who.username.clone();
+        let Err(error) = self.request(tracker, sign_in, listening, &mut taken).await else { return Ok(()) };
+        let username = sign_in.username.clone();
         match self.seal {
             // The tracker may have bound the key before the connection was lost.
             Seal::New if error == TrackerError::Lost => {}
             Seal::New => profile.remove_identity()?,
-            _ if who.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
+            _ if sign_in.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
             _ if taken => return Err(CommandError::PasswordChanged(username)),
             _ => return Err(CommandError::AccountUnknown(username)),
         }
@@ -116,14 +116,14 @@ impl DeviceKey {
 
     /// Sends the sign-in: by the key alone if the tracker may know it, else with the password, which binds it. If a
     /// registration fails because the name is `taken`, the account may be this user's own, so a login follows.
-    async fn ask(
+    async fn request(
         &self,
         tracker: &PeerTrackerCommunication,
-        who: &SignIn,
+        sign_in: &SignIn,
         listening: SocketAddr,
         taken: &mut bool,
     ) -> Result<(), TrackerError> {
-        let SignIn { username, password, register, changed_to, code } = who;
+        let SignIn { username, password, register, changed_to, code } = sign_in;
         let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
         let digest = changed_to.as_ref().unwrap_or(password).digest();
         let was_here = self.seal != Seal::New;
@@ -150,21 +150,23 @@ impl DeviceKey {
         self,
         profile: &Profile,
         tracker: &PeerTrackerCommunication,
-        who: &SignIn,
+        sign_in: &SignIn,
         cost: SealCost,
     ) -> Result<Seed, CommandError> {
-        match (&who.changed_to, self.seal) {
+        match (&sign_in.changed_to, self.seal) {
             (Some(new), _) => {
                 if let Err(error) = reseal(profile, &self.seed, new.clone(), cost).await {
                     warn!(?error, "the old password still opens the key on this computer");
                 }
             }
-            (None, Seal::Unsettled(opened)) => match tracker.change_password(&who.password.digest()).await {
-                Ok(()) => profile.finish_password_change(opened == Opened::Next)?,
-                // Both seals stay, and the next sign-in tries again.
-                Err(error) => warn!(?error, "an interrupted password change cannot be completed yet"),
-            },
-            (None, Seal::New | Seal::Kept) => {}
+            (None, Seal::Unsettled(opened)) => {
+                match tracker.change_password(&sign_in.password.digest()).await {
+                    Ok(()) => profile.finish_password_change(opened == OpenedSeal::Next)?,
+                    // Both seals stay, and the next sign-in tries again.
+                    Err(error) => warn!(?error, "an interrupted password change cannot be completed yet"),
+                }
+            }
+            (None, Seal::New | Seal::Unchanged) => {}
         }
         Ok(self.seed)
     }
@@ -175,10 +177,10 @@ fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
 }
 
 /// Turns the error of a seal that does not open into the error that a sign-in shows.
-fn shut(error: IdentityError, profile: &Profile, who: &SignIn) -> CommandError {
-    let (username, folder) = (who.username.clone(), profile.folder().to_owned());
+fn open_error(error: IdentityError, profile: &Profile, sign_in: &SignIn) -> CommandError {
+    let (username, folder) = (sign_in.username.clone(), profile.folder().to_owned());
     match error {
-        IdentityError::Seal(SealError::WrongPassword) if who.register => {
+        IdentityError::Seal(SealError::WrongPassword) if sign_in.register => {
             CommandError::KeyExists { username, folder }
         }
         IdentityError::Seal(SealError::WrongPassword) => {

@@ -9,7 +9,7 @@ mod log;
 mod rooms;
 mod scenes;
 mod simulated_peer;
-mod tracker_word;
+mod tracker_message;
 mod verdict;
 mod world;
 

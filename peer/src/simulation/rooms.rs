@@ -43,8 +43,8 @@ impl Rooms {
     }
 
     fn note(&mut self) {
-        let seats = self.room.seats().map(|seat| (seat.username.clone(), seat.since)).collect();
-        self.states.insert(self.room.revision, seats);
+        let members = self.room.memberships().map(|member| (member.username.clone(), member.since)).collect();
+        self.states.insert(self.room.revision, members);
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -60,18 +60,18 @@ impl Rooms {
     }
 
     /// Returns the current members, each with the revision of joining.
-    pub(crate) fn seats(&self) -> &BTreeMap<Username, u64> {
+    pub(crate) fn members(&self) -> &BTreeMap<Username, u64> {
         &self.states[&self.room.revision]
     }
 
     /// Returns the revision at which a user had joined, as of the given revision.
-    pub(crate) fn seat_at(&self, revision: u64, user: &Username) -> Option<u64> {
+    pub(crate) fn revision_of_joining(&self, revision: u64, user: &Username) -> Option<u64> {
         self.states.get(&revision)?.get(user).copied()
     }
 
     /// Returns whether a user was ever a member.
-    pub(crate) fn ever_sat(&self, user: &Username) -> bool {
-        self.states.values().any(|seats| seats.contains_key(user))
+    pub(crate) fn was_ever_member(&self, user: &Username) -> bool {
+        self.states.values().any(|members| members.contains_key(user))
     }
 
     /// Announces another key of a user from now on. Returns false if it did so before.
@@ -133,7 +133,7 @@ impl Rooms {
 
     /// Deletes the room. Returns the update for its members.
     pub(crate) fn delete(&mut self) -> RoomUpdate {
-        let members: Vec<_> = self.room.seats().map(|seat| seat.username.clone()).collect();
+        let members: Vec<_> = self.room.memberships().map(|member| member.username.clone()).collect();
         for member in members {
             // Each of them is a member.
             let _ = self.room.leave(&member);

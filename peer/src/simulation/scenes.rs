@@ -16,13 +16,13 @@ use crate::engine::input::{Input, Ticket};
 use crate::history::testing::user;
 use crate::simulation::forgery;
 use crate::simulation::log::Shown;
-use crate::simulation::tracker_word::TrackerWord;
-use crate::simulation::world::{Event, Who, World};
+use crate::simulation::tracker_message::TrackerOutput;
+use crate::simulation::world::{Event, PeerIndex, World};
 
 /// The cast: two members who stay, and one whose place changes.
-const ANA: Who = 0;
-const BOB: Who = 1;
-const CARLA: Who = 2;
+const ANA: PeerIndex = 0;
+const BOB: PeerIndex = 1;
+const CARLA: PeerIndex = 2;
 
 /// The time to set the stage, and the time after the last step, in simulated milliseconds.
 const SETTING: u64 = 10_000;
@@ -40,7 +40,7 @@ pub(crate) enum Scene {
     Absence,
     /// The first message of a newcomer is the last one of the history.
     Newcomer,
-    /// The message of a newcomer arrives before the tracker's word, and is shown as a new one.
+    /// The message of a newcomer arrives before the tracker confirms the membership, and is shown as a new one.
     EarlyMessage,
     /// Any member can deliver, also while the author is away.
     AuthorAway,
@@ -99,7 +99,7 @@ pub(crate) struct Notes {
     ids: Vec<Uuid>,
     tickets: Vec<Ticket>,
     since: u64,
-    stale: Option<TrackerWord>,
+    stale: Option<TrackerOutput>,
 }
 
 impl World {
@@ -131,84 +131,84 @@ impl World {
     /// Lets only the cast be in the room.
     fn set_the_stage(&mut self) -> Option<u64> {
         self.is_calm = true;
-        let is_cast = |who: Who| who <= CARLA;
+        let is_cast = |peer: PeerIndex| peer <= CARLA;
         for leaves in [true, false] {
-            for who in (0..self.stations.len()).filter(|who| is_cast(*who) != leaves) {
-                if self.is_seated(who) == leaves {
-                    self.join_or_leave(who);
+            for peer in (0..self.stations.len()).filter(|peer| is_cast(*peer) != leaves) {
+                if self.is_member(peer) == leaves {
+                    self.join_or_leave(peer);
                 }
             }
         }
         Some(SETTING)
     }
 
-    fn is_seated(&self, who: Who) -> bool {
-        self.rooms.seats().contains_key(&self.stations[who].name)
+    fn is_member(&self, peer: PeerIndex) -> bool {
+        self.rooms.members().contains_key(&self.stations[peer].name)
     }
 
     fn room(&self) -> Conversation {
         Conversation::Room(self.rooms.name())
     }
 
-    fn private(&self, who: Who) -> Conversation {
-        Conversation::Private(self.stations[who].name.clone())
+    fn private(&self, peer: PeerIndex) -> Conversation {
+        Conversation::Private(self.stations[peer].name.clone())
     }
 
-    fn order(&mut self, who: Who, command: EngineCommand) -> Ticket {
+    fn order(&mut self, peer: PeerIndex, command: EngineCommand) -> Ticket {
         let ticket = Ticket(self.number());
-        self.with(who, |program, now, log| program.command(ticket, command, now, log));
+        self.with(peer, |program, now, log| program.command(ticket, command, now, log));
         ticket
     }
 
-    fn write(&mut self, who: Who, to: &Conversation) {
+    fn write(&mut self, peer: PeerIndex, to: &Conversation) {
         let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
         self.notes.ids.push(id);
-        let ticket = self.order(who, EngineCommand::Say { to: to.clone(), text, id });
+        let ticket = self.order(peer, EngineCommand::Say { to: to.clone(), text, id });
         self.notes.tickets.push(ticket);
     }
 
-    fn expect(&mut self, who: Who, holds: bool, broken: &str) {
+    fn expect(&mut self, peer: PeerIndex, holds: bool, broken: &str) {
         if !holds {
             let wrong = format!("{:?}: {broken}", self.scene);
-            self.stations[who].log.wrong.push(wrong);
+            self.stations[peer].log.wrong.push(wrong);
         }
     }
 
     /// Returns the messages of this scene that a user saw in this run of the program.
-    fn seen(&self, who: Who) -> Vec<Shown> {
-        let station = &self.stations[who];
-        let is_of_scene = |shown: &&Shown| shown.life == station.life && self.notes.ids.contains(&shown.id);
-        station.log.shown.iter().filter(is_of_scene).cloned().collect()
+    fn seen(&self, peer: PeerIndex) -> Vec<Shown> {
+        let peer = &self.stations[peer];
+        let is_of_scene = |shown: &&Shown| shown.life == peer.life && self.notes.ids.contains(&shown.id);
+        peer.log.shown.iter().filter(is_of_scene).cloned().collect()
     }
 
     /// Checks that a user saw all messages of this scene.
-    fn expect_all_seen(&mut self, who: Who, broken: &str) {
+    fn expect_all_seen(&mut self, peer: PeerIndex, broken: &str) {
         let others = self.notes.ids.len();
-        let seen = self.seen(who).len();
-        self.expect(who, seen == others, &format!("{broken}: {seen} of {others} messages came"));
+        let seen = self.seen(peer).len();
+        self.expect(peer, seen == others, &format!("{broken}: {seen} of {others} messages came"));
     }
 
     /// Checks that a user saw all messages of this scene as new ones, without a gap.
-    fn expect_all_new(&mut self, who: Who, broken: &str) {
-        self.expect_all_seen(who, broken);
+    fn expect_all_new(&mut self, peer: PeerIndex, broken: &str) {
+        self.expect_all_seen(peer, broken);
         // A gap before the first message may be from the time before the scene.
-        let mut seen = self.seen(who).into_iter().enumerate();
+        let mut seen = self.seen(peer).into_iter().enumerate();
         let is_new = seen.all(|(at, shown)| !shown.late && (at == 0 || shown.missing == 0));
-        self.expect(who, is_new, &format!("{broken}: a message came late or after a gap"));
+        self.expect(peer, is_new, &format!("{broken}: a message came late or after a gap"));
     }
 
-    fn answer(&self, who: Who, ticket: Ticket) -> Option<bool> {
-        self.stations[who].program.as_ref()?.answers.get(&ticket).copied()
+    fn answer(&self, peer: PeerIndex, ticket: Ticket) -> Option<bool> {
+        self.stations[peer].program.as_ref()?.answers.get(&ticket).copied()
     }
 
-    fn start_now(&mut self, who: Who) {
-        self.at(self.now, Event::Start(who));
+    fn start_now(&mut self, peer: PeerIndex) {
+        self.at(self.now, Event::Start(peer));
     }
 
     fn absence(&mut self, step: u32) -> Option<u64> {
         match step {
             1 => self.stop(BOB),
-            2..7 => [ANA, CARLA].into_iter().for_each(|who| self.write(who, &self.room())),
+            2..7 => [ANA, CARLA].into_iter().for_each(|peer| self.write(peer, &self.room())),
             7 => return Some(15_000),
             8 => {
                 self.start_now(BOB);
@@ -232,7 +232,7 @@ impl World {
                 self.join_or_leave(CARLA);
                 return Some(2000);
             }
-            2..7 => [ANA, BOB].into_iter().for_each(|who| self.write(who, &self.room())),
+            2..7 => [ANA, BOB].into_iter().for_each(|peer| self.write(peer, &self.room())),
             7 => return Some(2000),
             8 => {
                 self.join_or_leave(CARLA);
@@ -244,10 +244,10 @@ impl World {
             }
             _ => {
                 let (id, last) = (self.rooms.id(), self.notes.ids.last().copied());
-                for who in [ANA, BOB, CARLA] {
-                    let order = self.stations[who].program.as_mut().map(|program| program.order(id));
+                for peer in [ANA, BOB, CARLA] {
+                    let order = self.stations[peer].program.as_mut().map(|program| program.order(id));
                     let is_last = order.is_some_and(|order| order.last().copied() == last);
-                    self.expect(who, is_last, "the newcomer's message is not the last one");
+                    self.expect(peer, is_last, "the newcomer's message is not the last one");
                 }
                 return None;
             }
@@ -272,7 +272,9 @@ impl World {
             }
             _ => {
                 self.push_delay = 0;
-                [ANA, BOB].into_iter().for_each(|who| self.expect_all_new(who, "before the tracker's word"));
+                [ANA, BOB]
+                    .into_iter()
+                    .for_each(|peer| self.expect_all_new(peer, "before the membership was confirmed"));
                 None
             }
         }
@@ -333,9 +335,9 @@ impl World {
         Some(2)
     }
 
-    fn wait_for(&mut self, who: Who, command: EngineCommand) -> Ticket {
+    fn wait_for(&mut self, peer: PeerIndex, command: EngineCommand) -> Ticket {
         let ticket = Ticket(self.number());
-        self.with(who, |program, now, log| program.input(Input::Command(ticket, command), now, log));
+        self.with(peer, |program, now, log| program.input(Input::Command(ticket, command), now, log));
         ticket
     }
 
@@ -443,7 +445,7 @@ impl World {
                     self.notes.tickets.iter().map(|ticket| self.answer(BOB, *ticket)).collect();
                 let known = [Some(true), Some(false)];
                 self.expect(BOB, answers == known, &format!("answers without the tracker: {answers:?}"));
-                [ANA, CARLA].into_iter().for_each(|who| self.expect_all_seen(who, "without the tracker"));
+                [ANA, CARLA].into_iter().for_each(|peer| self.expect_all_seen(peer, "without the tracker"));
                 self.part(|_| false, false);
                 None
             }
@@ -455,7 +457,7 @@ impl World {
             1 => {
                 let ana = self.stations[ANA].name.clone();
                 let stale = self.rooms.presence(ChangeKind::Online, &ana);
-                self.notes.stale = stale.map(TrackerWord::Update);
+                self.notes.stale = stale.map(TrackerOutput::Update);
                 self.join_or_leave(CARLA);
                 Some(2000)
             }
@@ -480,7 +482,7 @@ impl World {
     fn rejoin(&mut self, step: u32) -> Option<u64> {
         match step {
             1 => self.join_or_leave(CARLA),
-            2 => [ANA, BOB].into_iter().for_each(|who| (0..3).for_each(|_| self.write(who, &self.room()))),
+            2 => [ANA, BOB].into_iter().for_each(|peer| (0..3).for_each(|_| self.write(peer, &self.room()))),
             3 | 5 => self.want_all(CARLA),
             4 => self.join_or_leave(CARLA),
             _ => {
@@ -493,24 +495,24 @@ impl World {
     }
 
     /// Lets a malicious program ask everybody for all messages of the room.
-    fn want_all(&mut self, who: Who) {
-        let names: Vec<Username> = [ANA, BOB].map(|who| self.stations[who].name.clone()).into();
-        let stream = |who: Who| {
-            let incarnation = self.stations[who].program.as_ref()?.incarnation();
-            let username = self.stations[who].name.as_str().to_owned();
+    fn want_all(&mut self, peer: PeerIndex) {
+        let names: Vec<Username> = [ANA, BOB].map(|peer| self.stations[peer].name.clone()).into();
+        let stream = |peer: PeerIndex| {
+            let incarnation = self.stations[peer].program.as_ref()?.incarnation();
+            let username = self.stations[peer].name.as_str().to_owned();
             Some(StreamSpans { username, incarnation, spans: vec![(1, 1000)] })
         };
         let streams: Vec<_> = [ANA, BOB].into_iter().filter_map(stream).collect();
         let want = forgery::want(self.rooms.id(), streams);
-        self.with(who, |program, _, _| names.iter().for_each(|name| program.forge(name, want.clone())));
+        self.with(peer, |program, _, _| names.iter().for_each(|name| program.forge(name, want.clone())));
     }
 
     fn room_deleted(&mut self, step: u32) -> Option<u64> {
         match step {
             1 => {
                 let update = self.rooms.delete();
-                for who in [ANA, BOB, CARLA] {
-                    self.word(who, TrackerWord::Update(update.clone()), 0);
+                for peer in [ANA, BOB, CARLA] {
+                    self.word(peer, TrackerOutput::Update(update.clone()), 0);
                 }
                 Some(12_000)
             }
@@ -567,9 +569,9 @@ impl World {
                 self.push_to(|_| true, update);
             }
             3 => {
-                for who in [ANA, BOB] {
+                for peer in [ANA, BOB] {
                     let link = self.number();
-                    self.with(who, |program, now, log| program.legacy_link_up(&py, link, now, log));
+                    self.with(peer, |program, now, log| program.legacy_link_up(&py, link, now, log));
                 }
             }
             4 | 7 => (0..3).for_each(|_| self.write(ANA, &self.room())),

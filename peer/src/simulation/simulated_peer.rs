@@ -19,7 +19,7 @@ use crate::engine::engine_start::EngineStart;
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
 use crate::history::conversation::ConversationId;
-use crate::history::history_db::{HistoryDb, Opened};
+use crate::history::history_db::{HistoryDb, InitialState};
 use crate::history::message::SignedMessage;
 use crate::history::query::Query;
 use crate::history::report::Report;
@@ -108,7 +108,7 @@ pub(crate) struct Sent {
 /// The part of a peer that survives a crash.
 pub(crate) struct Disk {
     pub(crate) history: HistoryDb,
-    pub(crate) opened: Opened,
+    pub(crate) opened: InitialState,
     pub(crate) pins: BTreeMap<Username, Pin>,
     pub(crate) blocked: BTreeSet<Username>,
 }
@@ -288,7 +288,7 @@ impl SimulatedPeer {
                 let fits = self.send(&to, Some(link), Frame::Lines { room_id, messages }.into());
                 return (!fits).then_some(Input::QueueFull(to, RefusedFrame::Messages(row)));
             }
-            Effect::SayLeave(to, room, _) => {
+            Effect::SendLeave(to, room, _) => {
                 self.send(&to, None, Frame::Leave { room }.into());
             }
             Effect::WantLinks(wishes) => self.wanted = wishes.into_keys().collect(),

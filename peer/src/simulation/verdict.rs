@@ -252,12 +252,12 @@ impl Holding {
                     true_line.stored.conversation == ConversationId::Private(self.name.clone())
                 }
                 ConversationId::Private(_) => stored.from == self.name,
-                ConversationId::Room(_) => {
-                    [&self.name, &stored.from].iter().all(|user| rooms.seat_at(*revision, user).is_some())
-                }
+                ConversationId::Room(_) => [&self.name, &stored.from]
+                    .iter()
+                    .all(|user| rooms.revision_of_joining(*revision, user).is_some()),
             };
             if !may {
-                return Err(format!("{id}: by somebody or for somebody without a seat"));
+                return Err(format!("{id}: by somebody or for somebody who was no member"));
             }
         }
         Ok(())
@@ -322,7 +322,9 @@ impl Holding {
             for other in holdings.iter().filter(|other| other.name != self.name) {
                 let is_for = match &message.stored.conversation {
                     ConversationId::Private(to) => *to == other.name,
-                    ConversationId::Room(_) => rooms.seat_at(message.revision, &other.name).is_some(),
+                    ConversationId::Room(_) => {
+                        rooms.revision_of_joining(message.revision, &other.name).is_some()
+                    }
                 };
                 let fate = (id, other.name.clone());
                 let delivered = self.log.delivered.get(&fate).copied().unwrap_or(0);
@@ -351,9 +353,9 @@ fn everybody_has_all(
     holdings: &[Holding],
     rooms: &Rooms,
 ) -> Result<(), String> {
-    let still_sits = |user: &Username, revision: u64| {
-        let seat = rooms.seat_at(revision, user);
-        seat.is_some() && seat == rooms.seats().get(user).copied()
+    let is_still_member = |user: &Username, revision: u64| {
+        let since = rooms.revision_of_joining(revision, user);
+        since.is_some() && since == rooms.members().get(user).copied()
     };
     for (id, message) in truth {
         let author = &message.stored.from;
@@ -363,8 +365,8 @@ fn everybody_has_all(
             let is_due = match &message.stored.conversation {
                 ConversationId::Private(to) => *to == other.name,
                 ConversationId::Room(_) => {
-                    still_sits(&other.name, message.revision)
-                        && (still_sits(author, message.revision)
+                    is_still_member(&other.name, message.revision)
+                        && (is_still_member(author, message.revision)
                             || !given_up.contains(&(*id, other.name.clone())))
                 }
             };

@@ -28,7 +28,7 @@ use crate::simulation::log::Log;
 use crate::simulation::rooms::Rooms;
 use crate::simulation::scenes::{Notes, Scene};
 use crate::simulation::simulated_peer::{Disk, Packet, Sent, SimulatedPeer};
-use crate::simulation::tracker_word::TrackerWord;
+use crate::simulation::tracker_message::TrackerOutput;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 const NAMES: [&str; 5] = ["ana", "bob", "carla", "dora", "eva"];
@@ -38,7 +38,7 @@ const TROUBLE: u64 = 40_000;
 const PEACE: u64 = 40_000;
 
 /// The index of a user in `NAMES`.
-pub(crate) type Who = usize;
+pub(crate) type PeerIndex = usize;
 
 /// A scheduled event of the world.
 #[derive(Debug)]
@@ -47,46 +47,46 @@ pub(crate) enum Event {
     Fate,
     /// The partition of the network heals.
     Heal,
-    Start(Who),
+    Start(PeerIndex),
     /// Two users open or close their link if necessary.
-    Dial(Who, Who),
+    Dial(PeerIndex, PeerIndex),
     Up {
-        at: Who,
-        with: Who,
+        at: PeerIndex,
+        with: PeerIndex,
         link: u64,
     },
     Down {
-        at: Who,
-        with: Who,
+        at: PeerIndex,
+        with: PeerIndex,
         link: u64,
     },
     Arrive {
-        at: Who,
-        from: Who,
+        at: PeerIndex,
+        from: PeerIndex,
         link: u64,
         packet: Box<Packet>,
     },
     /// A user checks the connection to the tracker.
-    Call(Who),
+    Call(PeerIndex),
     Told {
-        at: Who,
+        at: PeerIndex,
         call: u64,
-        word: Box<TrackerWord>,
+        word: Box<TrackerOutput>,
     },
     /// The history works, its reports are received, or the sync ticks. Each belongs to one run of the program.
-    Work(Who, u32),
-    Commit(Who, u32),
-    Receive(Who, u32),
-    Tick(Who, u32),
+    Work(PeerIndex, u32),
+    Commit(PeerIndex, u32),
+    Receive(PeerIndex, u32),
+    Tick(PeerIndex, u32),
     /// The tracker answers a lookup, if it can be reached.
-    Found(Who, u32, Username),
+    Found(PeerIndex, u32, Username),
     /// A user accepts all changed keys.
-    Accept(Who),
+    Accept(PeerIndex),
     /// A link that was replaced ends.
     Retire(u64),
     /// Messages were written to the legacy client.
     Written {
-        by: Who,
+        by: PeerIndex,
         link: u64,
         ids: Vec<Uuid>,
     },
@@ -118,7 +118,7 @@ pub(crate) struct Station {
 }
 
 struct Link {
-    ends: [Who; 2],
+    ends: [PeerIndex; 2],
     /// The time until which frames are under way, by receiver.
     busy: [u64; 2],
 }
@@ -135,7 +135,7 @@ pub(crate) struct World {
     pub(crate) is_calm: bool,
     /// A further delay of the tracker's updates, and of the frames to one user.
     pub(crate) push_delay: u64,
-    pub(crate) slow: Option<(Who, u64)>,
+    pub(crate) slow: Option<(PeerIndex, u64)>,
     /// A message that a user must never be sent.
     pub(crate) never: Option<(Uuid, Username)>,
     events: BTreeMap<(u64, u64), Event>,
@@ -202,13 +202,13 @@ impl World {
             is_traced,
             rng,
         };
-        for (who, name) in NAMES.iter().enumerate().take(count) {
-            if (1..3).contains(&who) {
+        for (peer, name) in NAMES.iter().enumerate().take(count) {
+            if (1..3).contains(&peer) {
                 world.rooms.join_or_leave(&user(name));
             }
-            world.at(0, Event::Start(who));
-            world.at(0, Event::Call(who));
-            (0..who).for_each(|other| world.at(0, Event::Dial(other, who)));
+            world.at(0, Event::Start(peer));
+            world.at(0, Event::Call(peer));
+            (0..peer).for_each(|other| world.at(0, Event::Dial(other, peer)));
         }
         world.at(100, Event::Fate);
         world.at(TROUBLE + PEACE, Event::Scene(0));
@@ -252,11 +252,11 @@ impl World {
         self.at(time, event);
     }
 
-    fn who(&self, name: &Username) -> Who {
+    fn peer(&self, name: &Username) -> PeerIndex {
         self.stations.iter().position(|station| station.name == *name).unwrap()
     }
 
-    fn any(&mut self) -> Who {
+    fn any(&mut self) -> PeerIndex {
         self.rng.usize(..self.stations.len())
     }
 
@@ -273,7 +273,7 @@ impl World {
                 self.after(20..300, Event::Fate);
             }
             Event::Heal => self.part(|_| false, false),
-            Event::Start(who) => self.start_program(who),
+            Event::Start(peer) => self.start_program(peer),
             Event::Dial(a, b) => self.dial(a, b),
             Event::Up { at, with, link } => {
                 let name = self.stations[with].name.clone();
@@ -287,7 +287,7 @@ impl World {
                 self.with(at, |program, now, log| program.link_down(&name, link, now, log));
             }
             Event::Arrive { at, from, link, packet } => self.arrive(at, from, link, *packet),
-            Event::Call(who) => self.call(who),
+            Event::Call(peer) => self.call(peer),
             Event::Told { at, call, word } => {
                 if self.stations[at].call.is_some_and(|(present, _)| present == call) {
                     self.with(at, |program, now, log| {
@@ -297,31 +297,31 @@ impl World {
                     });
                 }
             }
-            Event::Work(who, life) if self.stations[who].life == life => {
+            Event::Work(peer, life) if self.stations[peer].life == life => {
                 let requests = self.rng.usize(1..12);
-                self.stations[who].works = false;
-                self.with(who, |program, _, _| program.work(requests));
+                self.stations[peer].works = false;
+                self.with(peer, |program, _, _| program.work(requests));
             }
-            Event::Commit(who, life) if self.stations[who].life == life => {
-                (self.stations[who].commits, self.stations[who].has_marks) = (false, false);
-                self.with(who, |program, _, _| program.commit());
+            Event::Commit(peer, life) if self.stations[peer].life == life => {
+                (self.stations[peer].commits, self.stations[peer].has_marks) = (false, false);
+                self.with(peer, |program, _, _| program.commit());
             }
-            Event::Receive(who, life) if self.stations[who].life == life => {
+            Event::Receive(peer, life) if self.stations[peer].life == life => {
                 let reports = self.rng.usize(1..6);
-                self.stations[who].receives = false;
-                self.with(who, |program, now, log| program.receive_reports(reports, now, log));
+                self.stations[peer].receives = false;
+                self.with(peer, |program, now, log| program.receive_reports(reports, now, log));
             }
-            Event::Tick(who, life) if self.stations[who].life == life => {
-                self.stations[who].ticks_at = None;
-                self.with(who, |program, now, log| program.input(Input::Tick, now, log));
+            Event::Tick(peer, life) if self.stations[peer].life == life => {
+                self.stations[peer].ticks_at = None;
+                self.with(peer, |program, now, log| program.input(Input::Tick, now, log));
             }
-            Event::Found(who, life, wanted) if self.stations[who].life == life => {
-                let reaches = self.stations[who].call.is_some();
+            Event::Found(peer, life, wanted) if self.stations[peer].life == life => {
+                let reaches = self.stations[peer].call.is_some();
                 let found =
                     reaches.then(|| Some(Box::new(self.rooms.record(&wanted)))).ok_or(TrackerError::Lost);
-                self.with(who, |program, now, log| program.input(Input::Found(wanted, found), now, log));
+                self.with(peer, |program, now, log| program.input(Input::Found(wanted, found), now, log));
             }
-            Event::Accept(who) => self.accept(who),
+            Event::Accept(peer) => self.accept(peer),
             Event::Retire(link) => drop(self.links.remove(&link)),
             Event::Written { by, link, ids } => {
                 let Some((legacy, _)) = self.rooms.legacy.clone() else { return };
@@ -335,17 +335,17 @@ impl World {
     }
 
     /// Returns the time as a user sees it.
-    fn time_of(&self, who: Who) -> Now {
+    fn time_of(&self, peer: PeerIndex) -> Now {
         let utc = DateTime::from_timestamp_millis(
-            self.stations[who].clock_error + 2_000_000_000_000 + self.now as i64,
+            self.stations[peer].clock_error + 2_000_000_000_000 + self.now as i64,
         );
         Now { instant: self.instant(), utc: utc.unwrap() }
     }
 
     /// Lets a running program act, and schedules the consequences.
-    pub(crate) fn with(&mut self, who: Who, act: impl FnOnce(&mut SimulatedPeer, Now, &mut Log)) {
-        let now = self.time_of(who);
-        let station = &mut self.stations[who];
+    pub(crate) fn with(&mut self, peer: PeerIndex, act: impl FnOnce(&mut SimulatedPeer, Now, &mut Log)) {
+        let now = self.time_of(peer);
+        let station = &mut self.stations[peer];
         let Some(program) = &mut station.program else { return };
         act(program, now, &mut station.log);
         let life = station.life;
@@ -358,30 +358,30 @@ impl World {
         let timer = (program.next_timer() - self.start).as_millis() as u64 + 1;
         let ticks_at = Some(timer).filter(|timer| station.ticks_at.is_none_or(|ticks_at| *timer < ticks_at));
         station.ticks_at = ticks_at.or(station.ticks_at);
-        sent.into_iter().for_each(|sent| self.carry(who, sent));
+        sent.into_iter().for_each(|sent| self.carry(peer, sent));
         refused.into_iter().for_each(|link| self.break_link(link));
-        self.stations[who].lookups += lookups.len();
+        self.stations[peer].lookups += lookups.len();
         for wanted in lookups {
-            self.after(5..500, Event::Found(who, life, wanted));
+            self.after(5..500, Event::Found(peer, life, wanted));
         }
         if let Some(at) = ticks_at {
-            self.at(at, Event::Tick(who, life));
+            self.at(at, Event::Tick(peer, life));
         }
         if works {
-            self.after(1..30, Event::Work(who, life));
+            self.after(1..30, Event::Work(peer, life));
         }
         if commits {
             let delay = self.delay();
-            self.at(self.now + delay, Event::Commit(who, life));
+            self.at(self.now + delay, Event::Commit(peer, life));
         } else if marks {
-            self.after(1..1000, Event::Commit(who, life));
+            self.after(1..1000, Event::Commit(peer, life));
         }
         if receives {
-            self.after(1..20, Event::Receive(who, life));
+            self.after(1..20, Event::Receive(peer, life));
         }
     }
 
-    fn carry(&mut self, from: Who, Sent { to, link, packet, is_forged }: Sent) {
+    fn carry(&mut self, from: PeerIndex, Sent { to, link, packet, is_forged }: Sent) {
         if let Some((legacy, is_in_menu)) = &self.rooms.legacy
             && *legacy == to
         {
@@ -393,7 +393,7 @@ impl World {
             }
             return self.after(1..40, Event::Written { by: from, link, ids });
         }
-        let (at, delay) = (self.who(&to), self.delay());
+        let (at, delay) = (self.peer(&to), self.delay());
         let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
         if let (Some((id, never)), Packet::Lines { messages, .. }) = (&self.never, &packet)
             && *never == to
@@ -403,8 +403,9 @@ impl World {
             self.stations[from].log.wrong.push(wrong);
         }
         if let (false, Packet::Lines { room_id: Some(_), messages, .. }) = (is_forged, &packet)
-            && let Some(message) =
-                messages.iter().find(|message| self.rooms.seat_at(message.provenance.revision, &to).is_none())
+            && let Some(message) = messages
+                .iter()
+                .find(|message| self.rooms.revision_of_joining(message.provenance.revision, &to).is_none())
         {
             let wrong = format!("{} was sent to {to}, who was not a member when it was written", message.id);
             self.stations[from].log.wrong.push(wrong);
@@ -425,8 +426,8 @@ impl World {
         self.at(time, Event::Arrive { at, from, link, packet: Box::new(packet) });
     }
 
-    fn arrive(&mut self, at: Who, from: Who, link: u64, packet: Packet) {
-        let names = [at, from].map(|who| self.stations[who].name.clone());
+    fn arrive(&mut self, at: PeerIndex, from: PeerIndex, link: u64, packet: Packet) {
+        let names = [at, from].map(|peer| self.stations[peer].name.clone());
         if !self.links.contains_key(&link) {
             return;
         }
@@ -434,63 +435,63 @@ impl World {
         self.with(at, |program, now, log| program.arrive(&names[1], link, packet, now, log));
     }
 
-    fn start_program(&mut self, who: Who) {
-        let reaches = self.stations[who].side == self.tracker_side;
+    fn start_program(&mut self, peer: PeerIndex) {
+        let reaches = self.stations[peer].side == self.tracker_side;
         // The first start needs the tracker. Later ones may be offline.
-        if !reaches && (self.stations[who].life == 0 || self.rng.bool()) {
-            return self.after(100..1000, Event::Start(who));
+        if !reaches && (self.stations[peer].life == 0 || self.rng.bool()) {
+            return self.after(100..1000, Event::Start(peer));
         }
-        let Some(disk) = self.stations[who].disk.take() else { return };
-        let station = &mut self.stations[who];
+        let Some(disk) = self.stations[peer].disk.take() else { return };
+        let station = &mut self.stations[peer];
         station.life += 1;
         (station.works, station.commits, station.has_marks, station.receives) = (false, false, false, false);
         (station.ticks_at, station.call) = (None, None);
         let (life, name) = (station.life, station.name.clone());
         let login = reaches.then(|| {
-            self.sign_in(who);
-            self.rooms_of(who)
+            self.sign_in(peer);
+            self.rooms_of(peer)
         });
-        let (now, omission) = (self.time_of(who), self.omitted.and_then(Omitted::of_engine));
-        let station = &mut self.stations[who];
+        let (now, omission) = (self.time_of(peer), self.omitted.and_then(Omitted::of_engine));
+        let station = &mut self.stations[peer];
         let program =
             SimulatedPeer::start(disk, (&name, life), login.clone(), omission, now, &mut station.log);
         station.program = Some(program);
         // After a crash, a room may be offered instead of entered. The user then enters it.
         let entered =
-            login.into_iter().flatten().map(TrackerWord::Entered).flat_map(|word| word.into_inputs(&name));
-        self.with(who, |program, now, log| entered.for_each(|input| program.input(input, now, log)));
+            login.into_iter().flatten().map(TrackerOutput::Entered).flat_map(|word| word.into_inputs(&name));
+        self.with(peer, |program, now, log| entered.for_each(|input| program.input(input, now, log)));
     }
 
-    fn rooms_of(&self, who: Who) -> Vec<commons::snapshot::RoomSnapshot> {
-        let seated = self.rooms.seats().contains_key(&self.stations[who].name);
-        seated.then(|| self.rooms.snapshot()).into_iter().collect()
+    fn rooms_of(&self, peer: PeerIndex) -> Vec<commons::snapshot::RoomSnapshot> {
+        let is_member = self.rooms.members().contains_key(&self.stations[peer].name);
+        is_member.then(|| self.rooms.snapshot()).into_iter().collect()
     }
 
     /// Connects a user to the tracker.
-    fn sign_in(&mut self, who: Who) {
-        let (call, name) = (self.number(), self.stations[who].name.clone());
-        self.stations[who].call = Some((call, self.now));
+    fn sign_in(&mut self, peer: PeerIndex) {
+        let (call, name) = (self.number(), self.stations[peer].name.clone());
+        self.stations[peer].call = Some((call, self.now));
         let update = self.rooms.presence(ChangeKind::Online, &name);
-        self.push(who, update);
+        self.push(peer, update);
     }
 
     /// Sends an update to all current members except the user who caused it.
-    fn push(&mut self, doer: Who, update: Option<RoomUpdate>) {
-        self.push_to(|who| who != doer, update);
+    fn push(&mut self, doer: PeerIndex, update: Option<RoomUpdate>) {
+        self.push_to(|peer| peer != doer, update);
     }
 
     /// Sends an update to these current members.
-    pub(crate) fn push_to(&mut self, is_told: impl Fn(Who) -> bool, update: Option<RoomUpdate>) {
+    pub(crate) fn push_to(&mut self, is_told: impl Fn(PeerIndex) -> bool, update: Option<RoomUpdate>) {
         let Some(update) = update else { return };
-        for who in (0..self.stations.len()).filter(|who| is_told(*who)) {
-            if self.rooms.seats().contains_key(&self.stations[who].name) {
-                self.word(who, TrackerWord::Update(update.clone()), self.push_delay);
+        for peer in (0..self.stations.len()).filter(|peer| is_told(*peer)) {
+            if self.rooms.members().contains_key(&self.stations[peer].name) {
+                self.word(peer, TrackerOutput::Update(update.clone()), self.push_delay);
             }
         }
     }
 
     /// Sends a message of the tracker to a user, with a further delay.
-    pub(crate) fn word(&mut self, at: Who, word: TrackerWord, delay: u64) {
+    pub(crate) fn word(&mut self, at: PeerIndex, word: TrackerOutput, delay: u64) {
         let delay = self.delay() + delay;
         let Some((call, busy)) = &mut self.stations[at].call else { return };
         *busy = (self.now + delay).max(*busy);
@@ -498,29 +499,29 @@ impl World {
         self.at(time, Event::Told { at, call, word: Box::new(word) });
     }
 
-    fn call(&mut self, who: Who) {
-        self.after(500..2000, Event::Call(who));
-        let station = &self.stations[who];
+    fn call(&mut self, peer: PeerIndex) {
+        self.after(500..2000, Event::Call(peer));
+        let station = &self.stations[peer];
         let reaches = station.side == self.tracker_side && station.program.is_some();
         let name = station.name.clone();
         match (reaches, station.call) {
             (true, None) => {
-                self.sign_in(who);
-                self.word(who, TrackerWord::SignedIn(self.rooms_of(who)), 0);
+                self.sign_in(peer);
+                self.word(peer, TrackerOutput::SignedIn(self.rooms_of(peer)), 0);
             }
             (false, Some(_)) => {
-                self.stations[who].call = None;
-                self.with(who, |program, now, log| {
+                self.stations[peer].call = None;
+                self.with(peer, |program, now, log| {
                     program.input(Input::TrackerLost(TrackerLoss::Closed), now, log)
                 });
                 let update = self.rooms.presence(ChangeKind::Offline, &name);
-                self.push(who, update);
+                self.push(peer, update);
             }
             _ => {}
         }
     }
 
-    fn dial(&mut self, a: Who, b: Who) {
+    fn dial(&mut self, a: PeerIndex, b: PeerIndex) {
         self.after(if self.is_calm { 50..200 } else { 100..900 }, Event::Dial(a, b));
         let (one, other) = (&self.stations[a], &self.stations[b]);
         let (Some(mine), Some(theirs)) = (&one.program, &other.program) else { return };
@@ -556,7 +557,7 @@ impl World {
     }
 
     /// Lets another link of these two users take over, if they have one.
-    pub(crate) fn replace_link_of(&mut self, [a, b]: [Who; 2]) {
+    pub(crate) fn replace_link_of(&mut self, [a, b]: [PeerIndex; 2]) {
         let old = self.links.iter().rfind(|(_, link)| link.ends == [a, b]).map(|(link, _)| *link);
         let Some(old) = old else { return };
         let link = self.number();
@@ -580,17 +581,17 @@ impl World {
     }
 
     /// Lets a program crash. It starts again later.
-    fn crash(&mut self, who: Who) {
-        self.stop(who);
-        self.after(1..6000, Event::Start(who));
+    fn crash(&mut self, peer: PeerIndex) {
+        self.stop(peer);
+        self.after(1..6000, Event::Start(peer));
     }
 
     /// Ends a program at once. Only its disk remains.
-    pub(crate) fn stop(&mut self, who: Who) {
-        let links: Vec<_> = self.links.iter().filter(|(_, link)| link.ends.contains(&who)).collect();
+    pub(crate) fn stop(&mut self, peer: PeerIndex) {
+        let links: Vec<_> = self.links.iter().filter(|(_, link)| link.ends.contains(&peer)).collect();
         let links: Vec<_> = links.into_iter().map(|(link, _)| *link).collect();
         links.into_iter().for_each(|link| self.break_link(link));
-        let station = &mut self.stations[who];
+        let station = &mut self.stations[peer];
         let Some(program) = station.program.take() else { return };
         let (history, pins, blocked) = program.crash(&mut station.log);
         let db = history.tables.db;
@@ -604,9 +605,9 @@ impl World {
 
     /// Lets something random happen to a random user.
     fn fate(&mut self) {
-        let who = self.any();
+        let peer = self.any();
         match self.rng.u8(..100) {
-            0..50 => self.say(who),
+            0..50 => self.say(peer),
             50..60 => {
                 let links: Vec<_> = self.links.keys().copied().collect();
                 self.rng.choice(links).into_iter().for_each(|link| self.break_link(link));
@@ -624,20 +625,20 @@ impl World {
                 }
                 self.after(500..12_000, Event::Heal);
             }
-            64..72 => self.crash(who),
-            72..80 => self.join_or_leave(who),
-            80..90 => self.forge(who),
-            90..93 => self.change_key(who),
-            93..96 => self.accept(who),
+            64..72 => self.crash(peer),
+            72..80 => self.join_or_leave(peer),
+            80..90 => self.forge(peer),
+            90..93 => self.change_key(peer),
+            93..96 => self.accept(peer),
             96..98 => self.replace_link(),
-            98..100 => self.ask(who),
+            98..100 => self.ask(peer),
             _ => {}
         }
     }
 
-    fn say(&mut self, who: Who) {
+    fn say(&mut self, peer: PeerIndex) {
         let other = self.any();
-        let to = if other != who && self.rng.u8(..) < 40 {
+        let to = if other != peer && self.rng.u8(..) < 40 {
             Conversation::Private(self.stations[other].name.clone())
         } else {
             Conversation::Room(self.rooms.name())
@@ -646,38 +647,39 @@ impl World {
             let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
             let ticket = Ticket(self.number());
             let command = EngineCommand::Say { to: to.clone(), text, id };
-            self.with(who, |program, now, log| program.command(ticket, command, now, log));
+            self.with(peer, |program, now, log| program.command(ticket, command, now, log));
         }
     }
 
-    pub(crate) fn join_or_leave(&mut self, who: Who) {
-        let station = &self.stations[who];
+    pub(crate) fn join_or_leave(&mut self, peer: PeerIndex) {
+        let station = &self.stations[peer];
         if station.call.is_none() || station.side != self.tracker_side || station.program.is_none() {
             return;
         }
         let name = station.name.clone();
         let Some(update) = self.rooms.join_or_leave(&name) else { return };
         let room = self.rooms.snapshot();
-        let word = if room.has_member(&name) { TrackerWord::Entered(room) } else { TrackerWord::Left(room) };
-        self.word(who, word, 0);
-        self.push(who, Some(update));
+        let word =
+            if room.has_member(&name) { TrackerOutput::Entered(room) } else { TrackerOutput::Left(room) };
+        self.word(peer, word, 0);
+        self.push(peer, Some(update));
     }
 
     /// Lets a user give a command after messages.
-    fn ask(&mut self, who: Who) {
-        self.say(who);
+    fn ask(&mut self, peer: PeerIndex) {
+        self.say(peer);
         let (ticket, conversation) = (Ticket(self.number()), Conversation::Room(self.rooms.name()));
         let command = EngineCommand::Users(conversation);
-        self.with(who, |program, now, log| program.command(ticket, command, now, log));
+        self.with(peer, |program, now, log| program.command(ticket, command, now, log));
     }
 
     /// Lets a malicious program alter messages of others, or send and request messages without a membership.
-    fn forge(&mut self, who: Who) {
-        let name = self.stations[who].name.clone();
+    fn forge(&mut self, peer: PeerIndex) {
+        let name = self.stations[peer].name.clone();
         let captured = self.captured.get(self.rng.usize(..16)).cloned();
-        let seated = self.rooms.seats().contains_key(&name);
+        let is_member = self.rooms.members().contains_key(&name);
         let number = self.rng.u64(1..);
-        let packets = if seated {
+        let packets = if is_member {
             captured.and_then(|packet| forgery::altered(&packet, &name)).into_iter().collect()
         } else {
             let spans = captured.map_or_else(Vec::new, |packet| forgery::streams(&packet));
@@ -685,7 +687,7 @@ impl World {
             let mut packets = vec![Packet::Want(room_id, spans)];
             // A former member could claim that a message is from the time of its membership, so this case is left
             // out.
-            if !self.rooms.ever_sat(&name) {
+            if !self.rooms.was_ever_member(&name) {
                 let messages = vec![forgery::message(&name, self.rooms.revision(), number)];
                 packets.push(Packet::Lines { room_id, messages, late: number.is_multiple_of(2) });
             }
@@ -693,7 +695,7 @@ impl World {
         };
         let others: Vec<_> =
             self.stations.iter().map(|other| other.name.clone()).filter(|other| *other != name).collect();
-        self.with(who, |program, _, _| {
+        self.with(peer, |program, _, _| {
             for packet in packets {
                 others.iter().for_each(|other| {
                     program.forge(other, packet.clone());
@@ -703,36 +705,36 @@ impl World {
     }
 
     /// Lets the tracker announce a further key of a user, whom the others must accept anew.
-    fn change_key(&mut self, who: Who) {
-        let name = self.stations[who].name.clone();
+    fn change_key(&mut self, peer: PeerIndex) {
+        let name = self.stations[peer].name.clone();
         if self.is_peace() || !self.rooms.announce_another_key(&name) {
             return;
         }
         let update = self.rooms.presence(ChangeKind::Online, &name);
-        self.push(who, update);
+        self.push(peer, update);
     }
 
     /// Lets a user accept all changed keys.
-    fn accept(&mut self, who: Who) {
+    fn accept(&mut self, peer: PeerIndex) {
         for other in self.stations.iter().map(|station| station.name.clone()).collect::<Vec<_>>() {
             let ticket = Ticket(self.number());
-            self.with(who, |program, now, log| {
+            self.with(peer, |program, now, log| {
                 if program.engine.keys.is_changed(&other) {
                     program.command(ticket, EngineCommand::Accept(other), now, log);
                 }
             });
         }
         if self.is_peace() {
-            self.after(500..1500, Event::Accept(who));
+            self.after(500..1500, Event::Accept(peer));
         }
     }
 
     /// Ends the trouble: the network heals and all programs start.
     fn make_peace(&mut self) {
         self.part(|_| false, false);
-        for who in 0..self.stations.len() {
-            self.after(1..2000, Event::Start(who));
-            self.after(500..1500, Event::Accept(who));
+        for peer in 0..self.stations.len() {
+            self.after(1..2000, Event::Start(peer));
+            self.after(500..1500, Event::Accept(peer));
         }
     }
 }

@@ -74,7 +74,7 @@ impl AccountCommandHandler {
     /// act as an admin cannot remove a key that does.
     pub(crate) async fn revoke(
         &self,
-        asker: &Username,
+        requester: &Username,
         own: Option<PublicKey>,
         key: PublicKey,
     ) -> Result<Outcome, RequestError> {
@@ -83,43 +83,43 @@ impl AccountCommandHandler {
             return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
         // The password alone binds a key. Such a key must not take the role of an admin away.
-        let acting = self.admins.acting_keys(&self.peers.peer(asker));
+        let acting = self.admins.acting_keys(&self.peers.peer(requester));
         if acting.contains(&key) && !own.is_some_and(|own| acting.contains(&own)) {
             let msg = "that key acts as an admin: revoke it on a device that does too, or ask the tracker's operator";
             return Err(RequestError::new(ErrorCode::Forbidden, msg));
         }
         // A key that is bound again later gives no role back.
-        self.admins.forget_keys(asker, move |bound| bound == key).await?;
-        if !self.peers.unbind_key(asker, key).await? {
+        self.admins.forget_keys(requester, move |bound| bound == key).await?;
+        if !self.peers.unbind_key(requester, key).await? {
             return Err(RequestError::new(ErrorCode::KeyNotFound, "you have no such key"));
         }
-        tracing::info!(class = SECURITY, username = %asker, "a key is revoked");
+        tracing::info!(class = SECURITY, username = %requester, "a key is revoked");
         Ok(Outcome::showing("the key is revoked", ReplyBody::Nothing))
     }
 
     /// Stores that the key of this session endorses another key of the same user.
     pub(crate) async fn endorse(
         &self,
-        asker: &Username,
+        requester: &Username,
         own: Option<PublicKey>,
         key: PublicKey,
         signature: Signature,
     ) -> Result<Outcome, RequestError> {
         let unknown = || RequestError::new(ErrorCode::KeyNotFound, "you have no such key");
         let forbidden = |msg| RequestError::new(ErrorCode::Forbidden, msg);
-        if !self.peers.peer(asker).keys.contains(&key) {
+        if !self.peers.peer(requester).keys.contains(&key) {
             return Err(unknown());
         }
         let Some(by) = own else {
             return Err(forbidden("a plaintext session has no key to endorse with"));
         };
         let endorsement = Endorsement { by, key };
-        if !endorsement.is_signed(asker, &signature) {
+        if !endorsement.is_signed(requester, &signature) {
             return Err(forbidden("the key of this session did not make the signature"));
         }
-        match self.peers.endorse(asker, endorsement, signature).await? {
-            Endorsed::Kept => {
-                tracing::info!(class = SECURITY, username = %asker, "a key is endorsed");
+        match self.peers.endorse(requester, endorsement, signature).await? {
+            Endorsed::Stored => {
+                tracing::info!(class = SECURITY, username = %requester, "a key is endorsed");
                 Ok(Outcome::text("the key is endorsed"))
             }
             Endorsed::NotBound => Err(unknown()),
@@ -132,18 +132,18 @@ impl AccountCommandHandler {
     /// Replaces the password of a user.
     pub(crate) async fn change_password(
         &self,
-        asker: &Username,
+        requester: &Username,
         from: Origin,
         password: Option<Secret>,
         new_password: &Secret,
     ) -> Result<Outcome, RequestError> {
         let new_password = digest("new_password", &new_password.0)?;
-        let present = self.prove(asker, from, password).await?;
-        let hash = self.authenticator.hash(asker, new_password, from.ip).await?;
-        if !self.users.replace(asker, Some(present), hash).await? {
+        let present = self.prove(requester, from, password).await?;
+        let hash = self.authenticator.hash(requester, new_password, from.ip).await?;
+        if !self.users.replace(requester, Some(present), hash).await? {
             return Err(RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again"));
         }
-        tracing::info!(class = SECURITY, username = %asker, from = %from.ip, "the password is changed");
+        tracing::info!(class = SECURITY, username = %requester, from = %from.ip, "the password is changed");
         Ok(Outcome::text("the password is changed"))
     }
 
@@ -151,15 +151,15 @@ impl AccountCommandHandler {
     /// give the password, because it proves no key. Returns the stored password of the verified account.
     pub(crate) async fn prove(
         &self,
-        asker: &Username,
+        requester: &Username,
         from: Origin,
         password: Option<Secret>,
     ) -> Result<StoredPassword, RequestError> {
         match (password, from.key) {
-            (Some(Secret(offered)), _) => self.authenticator.verify(asker, offered, from.ip).await,
+            (Some(Secret(offered)), _) => self.authenticator.verify(requester, offered, from.ip).await,
             (None, Some(_)) => {
-                self.still_admits(asker, from.key)?;
-                self.users.password(asker).ok_or_else(taken_away)
+                self.still_admits(requester, from.key)?;
+                self.users.password(requester).ok_or_else(taken_away)
             }
             (None, None) => {
                 let msg = "\"password\" may be absent on an encrypted session only";
@@ -185,7 +185,7 @@ impl AccountCommandHandler {
         self.users.end_deletion(username).await
     }
 
-    /// Deletes an account that has no seats any more. The role of an admin is deleted first and the password last: if the
+    /// Deletes an account that is no longer a member of any room. The role of an admin is deleted first and the password last: if the
     /// tracker stops before that, the user can sign in and repeat the request.
     pub(crate) async fn remove(&self, username: &Username) -> Result<(), StorageError> {
         self.admins.remove(username).await?;

@@ -15,7 +15,7 @@ use crate::code_throttle::CodeThrottle;
 use crate::handlers::outcome::RequestError;
 use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
-use crate::password_queue::Asker;
+use crate::password_queue::HashOrigin;
 use crate::passwords::{PasswordError, PasswordMatch, Passwords};
 use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, in_seconds};
 use crate::repositories::user::{StoredPassword, UserRepository};
@@ -59,7 +59,7 @@ impl Authenticator {
     ) -> Result<StoredPassword, RequestError> {
         let attempt = self.attempt(account, from)?;
         let stored = self.users.password(account);
-        let outcome = self.passwords.verify(self.asker(account, from), stored.clone(), offered).await;
+        let outcome = self.passwords.verify(self.origin(account, from), stored.clone(), offered).await;
         self.report_outcome(attempt, &outcome);
         let matched = match (outcome?, stored) {
             (PasswordMatch::RightAndHashed(hash), Some(StoredPassword::Digest(digest))) => {
@@ -87,7 +87,7 @@ impl Authenticator {
         digest: PasswordDigest,
         from: IpAddr,
     ) -> Result<String, RequestError> {
-        Ok(self.passwords.hash(self.asker(account, from), digest).await?)
+        Ok(self.passwords.hash(self.origin(account, from), digest).await?)
     }
 
     /// Records that the user of this account signed in from this address, with a password or a key.
@@ -95,10 +95,10 @@ impl Authenticator {
         lock(&self.regulars).turn_of(&(account.clone(), Subnet::of(from)));
     }
 
-    fn asker(&self, account: &Username, from: IpAddr) -> Asker {
+    fn origin(&self, account: &Username, from: IpAddr) -> HashOrigin {
         let network = Subnet::of(from);
         let regular = lock(&self.regulars).known(&(account.clone(), network)).is_some();
-        Asker { network, regular }
+        HashOrigin { network, regular }
     }
 
     /// Begins an attempt, if a password from this address may be checked now. The caller must report the result to

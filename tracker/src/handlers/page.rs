@@ -63,16 +63,16 @@ mod tests {
 
     #[test]
     fn a_page_ends_at_its_limit() {
-        let asked = |limit| Page { limit: Some(limit), ..Page::default() };
+        let page_of = |limit| Page { limit: Some(limit), ..Page::default() };
         let fill = |limit, count| {
-            let (page, more) = PageBounds::of(&asked(limit), true).unwrap().fill(names(count));
+            let (page, more) = PageBounds::of(&page_of(limit), true).unwrap().fill(names(count));
             (page.len(), more)
         };
         assert_eq!(fill(3, 4), (3, true));
         assert_eq!(fill(3, 3), (3, false));
         assert_eq!(fill(3, 0), (0, false));
-        assert!(PageBounds::of(&asked(0), true).is_err());
-        assert_eq!(PageBounds::of(&asked(u32::MAX), true).unwrap().entries, PAGE_ENTRIES);
+        assert!(PageBounds::of(&page_of(0), true).is_err());
+        assert_eq!(PageBounds::of(&page_of(u32::MAX), true).unwrap().entries, PAGE_ENTRIES);
     }
 
     #[test]

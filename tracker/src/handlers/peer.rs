@@ -23,7 +23,7 @@ pub(crate) struct PeerCommandHandler {
 }
 
 impl PeerCommandHandler {
-    /// Creates the handler. `users` says which users exist, and `rooms` in which rooms they have seats.
+    /// Creates the handler. `users` says which users exist, and `rooms` of which rooms they are members.
     pub(crate) fn new(users: UserRepository, rooms: RoomRepository, peers: PeerRepository) -> Self {
         Self { users, rooms, peers }
     }

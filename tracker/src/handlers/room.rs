@@ -14,7 +14,7 @@ use commons::snapshot::{ChangeKind, RoomSnapshot};
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
 use crate::legacy_views::LegacyViews;
-use crate::limits::SEATS_PER_USER;
+use crate::limits::ROOMS_PER_USER;
 use crate::login::{ConnectionId, SignedIn};
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository};
@@ -35,25 +35,25 @@ impl RoomCommandHandler {
         Self { rooms, peers, views: LegacyViews::default() }
     }
 
-    /// Creates a room and gives its owner a seat.
-    pub(crate) async fn create(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
+    /// Creates a room with its owner as the first member.
+    pub(crate) async fn create(&self, requester: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse_new(room)?;
         if self.rooms.room(&name).is_some() {
             return Err(RoomFailure::Exists.into());
         }
-        self.seat_left(&asker.username)?;
-        self.rooms.create(&name, &asker.username, Some(asker.connection), Utc::now()).await?;
-        tracing::info!(room = %name, owner = %asker.username, "room created");
+        self.check_room_count(&requester.username)?;
+        self.rooms.create(&name, &requester.username, Some(requester.connection), Utc::now()).await?;
+        tracing::info!(room = %name, owner = %requester.username, "room created");
         Ok(Outcome::showing(format!("{name} is created, and you are in it"), ReplyBody::Room(name)))
     }
 
-    /// Gives a user a seat in a room. A second join of the same room changes nothing.
-    pub(crate) async fn join(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
-        let SignedIn { username, connection, .. } = asker;
+    /// Adds a user to a room. A second join of the same room changes nothing.
+    pub(crate) async fn join(&self, requester: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
+        let SignedIn { username, connection, .. } = requester;
         let (name, by) = (RoomName::parse(room)?, Some(*connection));
         let mut present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
         if !present.is_member(username) {
-            self.seat_left(username)?;
+            self.check_room_count(username)?;
         }
         present.join(username, Utc::now()).map_err(RoomFailure::from)?;
         // The view changes before the room, because a change of a room is pushed as soon as it is made.
@@ -70,21 +70,21 @@ impl RoomCommandHandler {
         Ok(Outcome::showing(format!("you are in {name}"), ReplyBody::Room(name)))
     }
 
-    /// Frees a user's seat in a room.
-    pub(crate) async fn leave(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
+    /// Removes a user from a room.
+    pub(crate) async fn leave(&self, requester: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
-        self.views.close(&asker.username, &name);
-        self.rooms.leave(&name, &asker.username, Some(asker.connection)).await?;
-        tracing::info!(room = %name, username = %asker.username, "room left");
+        self.views.close(&requester.username, &name);
+        self.rooms.leave(&name, &requester.username, Some(requester.connection)).await?;
+        tracing::info!(room = %name, username = %requester.username, "room left");
         Ok(Outcome::text(format!("you left {name}")))
     }
 
     /// Deletes a room of its owner.
-    pub(crate) async fn delete(&self, asker: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
+    pub(crate) async fn delete(&self, requester: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
-        self.rooms.delete(&name, &asker.username, Some(asker.connection)).await?;
-        tracing::info!(room = %name, owner = %asker.username, "room deleted");
-        self.views.close(&asker.username, &name);
+        self.rooms.delete(&name, &requester.username, Some(requester.connection)).await?;
+        tracing::info!(room = %name, owner = %requester.username, "room deleted");
+        self.views.close(&requester.username, &name);
         Ok(Outcome::text(format!("{name} is deleted")))
     }
 
@@ -112,7 +112,7 @@ impl RoomCommandHandler {
         Ok(name)
     }
 
-    /// Removes a user from all rooms: hands on or deletes the user's own rooms, and frees the seats in others. If the
+    /// Removes a user from all rooms: hands on or deletes the user's own rooms, and leaves the others. If the
     /// disk refuses a change, the earlier ones stand.
     pub(crate) async fn leave_all(
         &self,
@@ -139,10 +139,10 @@ impl RoomCommandHandler {
         Ok(())
     }
 
-    /// Frees the seats of guests for whom `overdue` returns true. If the disk refuses a change, the next sweep tries it
+    /// Removes the guests from their rooms for whom `overdue` returns true. If the disk refuses a change, the next sweep tries it
     /// again.
     pub(crate) async fn free_overdue(&self, overdue: impl Fn(&Username) -> bool + Clone + Send + 'static) {
-        for guest in self.rooms.seated(&overdue) {
+        for guest in self.rooms.members(&overdue) {
             for room in self.rooms.rooms_of(&guest).into_iter().filter(|room| room.owner != guest) {
                 match self.rooms.free_guest(&room.name, &guest, overdue.clone()).await {
                     Ok(()) if !self.rooms.room(&room.name).is_some_and(|room| room.is_member(&guest)) => {
@@ -166,7 +166,7 @@ impl RoomCommandHandler {
         Ok(shown)
     }
 
-    /// The current snapshots of the rooms in which a user has a seat. They leave out the user's own endorsements, which
+    /// The current snapshots of the rooms of which a user is a member. They leave out the user's own endorsements, which
     /// no client reads there. Without these, all snapshots fit in one frame.
     pub(crate) fn snapshots_of(&self, username: &Username) -> BTreeMap<String, RoomSnapshot> {
         let rooms = self.rooms.rooms_of(username);
@@ -210,11 +210,11 @@ impl RoomCommandHandler {
         shown
     }
 
-    fn seat_left(&self, username: &Username) -> Result<(), RequestError> {
-        if self.rooms.seats_of(username) < SEATS_PER_USER {
+    fn check_room_count(&self, username: &Username) -> Result<(), RequestError> {
+        if self.rooms.room_count_of(username) < ROOMS_PER_USER {
             return Ok(());
         }
-        let msg = format!("you sit in {SEATS_PER_USER} rooms: leave one first");
+        let msg = format!("you sit in {ROOMS_PER_USER} rooms: leave one first");
         Err(RequestError::new(ErrorCode::TooManyRooms, msg))
     }
 }
@@ -228,7 +228,7 @@ mod tests {
     use commons::keys::Seed;
     use commons::limits::{FRAME_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
     use commons::protocol::with_tracker::{Reply, RequestId, Status};
-    use commons::room::{GUEST_SEATS, Seat};
+    use commons::room::{GUESTS_MAX, Membership};
     use commons::snapshot::RoomChange;
     use uuid::Uuid;
 
@@ -256,9 +256,10 @@ mod tests {
     }
 
     /// Creates a full room with the longest possible name and the highest numbers.
-    fn full_room(n: usize, owner: &Username, guests: [&Username; GUEST_SEATS]) -> Room {
-        let seat =
-            |user: &Username| Some(Seat { username: user.clone(), since: u64::MAX, joined_at: Utc::now() });
+    fn full_room(n: usize, owner: &Username, guests: [&Username; GUESTS_MAX]) -> Room {
+        let membership = |user: &Username| {
+            Some(Membership { username: user.clone(), since: u64::MAX, joined_at: Utc::now() })
+        };
         let last = char::from_u32(0x20001 + u32::try_from(n).unwrap()).unwrap();
         Room {
             id: Uuid::max(),
@@ -266,8 +267,8 @@ mod tests {
             revision: u64::MAX,
             last_change: None,
             owner: owner.clone(),
-            owner_seat: seat(owner),
-            guests: guests.map(seat),
+            owner_membership: membership(owner),
+            guests: guests.map(membership),
         }
     }
 
@@ -278,17 +279,17 @@ mod tests {
         let peers = repositories.peers();
         let handler = RoomCommandHandler::new(repositories.rooms(), peers.clone());
         let mut users = Vec::new();
-        for n in 0..=SEATS_PER_USER * GUEST_SEATS {
+        for n in 0..=ROOMS_PER_USER * GUESTS_MAX {
             users.push(somebody(&peers, n, KEYS_PER_USER).await);
         }
         let (me, others) = users.split_first().unwrap();
         let rooms =
-            others.chunks(GUEST_SEATS).enumerate().map(|(n, pair)| full_room(n, &pair[0], [&pair[1], me]));
+            others.chunks(GUESTS_MAX).enumerate().map(|(n, pair)| full_room(n, &pair[0], [&pair[1], me]));
         let rooms: Vec<_> = rooms.collect();
         let reply = |endorsed: fn(&Username, &Username) -> bool| {
             let shown = rooms.iter().map(|room| handler.show(room, |member| endorsed(member, me)));
             let rooms: BTreeMap<_, _> = shown.map(|room| (room.name.as_str().to_owned(), room)).collect();
-            assert_eq!(rooms.len(), SEATS_PER_USER);
+            assert_eq!(rooms.len(), ROOMS_PER_USER);
             let id = Some(RequestId::Large(u64::MAX));
             let motd = Some("\"".repeat(MOTD_MAX));
             let msg = "welcome back".to_owned();
@@ -300,7 +301,7 @@ mod tests {
         // Control: with all endorsements, the reply would not fit. The check below shows that endorsements are
         // included.
         assert!(reply(|_, _| true) > FRAME_MAX);
-        assert!(bytes - reply(|_, _| false) > SEATS_PER_USER * GUEST_SEATS * (KEYS_PER_USER - 1) * 128);
+        assert!(bytes - reply(|_, _| false) > ROOMS_PER_USER * GUESTS_MAX * (KEYS_PER_USER - 1) * 128);
     }
 
     #[tokio::test]

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_claimed_address_counts_from_loopback_only() {
-        let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 7]));
+        let (here, remote) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 7]));
         let address = |claimed: Option<&str>, from| {
             let claimed = claimed.map(str::to_owned);
             let credentials = Credentials {
@@ -259,6 +259,6 @@ mod tests {
         assert_eq!(address(Some("localhost"), here), here);
         assert_eq!(address(Some("127.0.0.0.1"), here), here);
         assert_eq!(address(None, here), here);
-        assert_eq!(address(Some("192.0.2.9"), there), there);
+        assert_eq!(address(Some("192.0.2.9"), remote), remote);
     }
 }

@@ -123,8 +123,8 @@ impl RotatingFile {
         }
         self.checked = Instant::now();
         let is_same = self.open.as_ref().is_some_and(|file| {
-            let (ours, there) = (file.metadata(), fs::metadata(&self.path));
-            matches!((ours, there), (Ok(ours), Ok(there)) if same(&ours, &there))
+            let (ours, current) = (file.metadata(), fs::metadata(&self.path));
+            matches!((ours, current), (Ok(ours), Ok(current)) if same(&ours, &current))
         });
         if !is_same {
             self.reopen();
@@ -218,10 +218,10 @@ fn narrow(_: &File, _: &Metadata) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn same(ours: &Metadata, there: &Metadata) -> bool {
+fn same(ours: &Metadata, current: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
-    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+    (ours.dev(), ours.ino()) == (current.dev(), current.ino())
 }
 
 #[cfg(not(unix))]

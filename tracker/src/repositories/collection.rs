@@ -170,7 +170,7 @@ impl<T: Record> Collection<T> {
         by: Option<ConnectionId>,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
     ) -> Result<R, StorageError> {
-        self.ask(key, true, by, decide).await
+        self.request_change(key, true, by, decide).await
     }
 
     /// Changes an entry in memory only, in order with the other changes. A crash loses the change. The next durable
@@ -181,7 +181,7 @@ impl<T: Record> Collection<T> {
         by: Option<ConnectionId>,
         decide: impl FnMut(Option<&T>) -> (Change<T>, R) + Send + 'static,
     ) -> Result<R, StorageError> {
-        self.ask(key, false, by, decide).await
+        self.request_change(key, false, by, decide).await
     }
 
     /// Closes the collection: writes every entry to the JSON file and leaves an empty journal.
@@ -206,7 +206,7 @@ impl<T: Record> Collection<T> {
         self.ended.cancelled().await;
     }
 
-    async fn ask<R: Send + 'static>(
+    async fn request_change<R: Send + 'static>(
         &self,
         key: &str,
         durable: bool,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::repositories::data_folder::{OpenError, read_if_there};
+use crate::repositories::data_folder::{OpenError, read_if_exists};
 
 /// Files with their content, by name.
 pub(crate) type FilesByName = BTreeMap<String, Vec<u8>>;
@@ -29,7 +29,7 @@ impl<'a> DataFiles<'a> {
     /// Reads a file. Returns `None` if there is no such file.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
         match self {
-            Self::InFolder(folder) => read_if_there(&folder.join(name)),
+            Self::InFolder(folder) => read_if_exists(&folder.join(name)),
             Self::InBackup(_, files) => Ok(files.get(name).cloned()),
         }
     }

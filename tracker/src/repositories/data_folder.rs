@@ -137,7 +137,7 @@ pub(crate) fn folder_of(file: &Path) -> &Path {
 }
 
 /// Reads a file. Returns `None` if it does not exist.
-pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+pub(crate) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     let read = |mut file: File| {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map(|_| bytes)

@@ -58,7 +58,7 @@ impl Found {
             return Err(OpenError::Lost(folder.join(manifest::FILE)));
         }
         // If none of the files exists, the tracker starts with empty collections and keeps its key.
-        if !(users.are_there() || rooms.are_there() || peers.are_there()) {
+        if !(users.exist() || rooms.exist() || peers.exist()) {
             users.forget();
             rooms.forget();
             peers.forget();
@@ -79,7 +79,7 @@ impl Found {
                 "tracker.key does not hold the known key {known}. Peers that know that key refuse this tracker"
             ));
         }
-        let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.are_there();
+        let taken_over = manifest.is_none() && trust == Trust::AsLeft && users.exist();
         let users_missing = users.json_is_missing().then(|| users.path().to_owned());
         let mut found = Self {
             users: Loaded::check(users, trust)?,
@@ -150,8 +150,8 @@ impl Found {
                 continue;
             }
             notes.extend(room.take_over_notes(&original));
-            for seat in &mut room.guests {
-                if let Some(guest) = seat.take_if(|guest| !has_account(&guest.username)) {
+            for membership in &mut room.guests {
+                if let Some(guest) = membership.take_if(|guest| !has_account(&guest.username)) {
                     notes.push(format!(
                         "a seat in the room {name:?} is free: {} has no account",
                         guest.username

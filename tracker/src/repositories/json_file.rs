@@ -239,7 +239,7 @@ impl Files {
     }
 
     /// Whether the JSON file or a non-empty journal exists.
-    pub(crate) fn are_there(&self) -> bool {
+    pub(crate) fn exist(&self) -> bool {
         self.json.is_some() || self.journal.as_ref().is_some_and(|journal| !journal.is_empty())
     }
 

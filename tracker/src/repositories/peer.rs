@@ -68,7 +68,7 @@ pub(crate) fn claimed_address(text: &str) -> Option<IpAddr> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endorsed {
     /// The endorsement is stored, or an equivalent or better one is already there.
-    Kept,
+    Stored,
     /// One of the two keys is not bound to the user.
     NotBound,
     /// The endorsed key is not newer than the key that signs. A contact who knows the signing key also knows the endorsed
@@ -152,13 +152,13 @@ impl PeerRepository {
     }
 
     /// Binds one more key to a user durably, if `admitted` still returns true at that moment. At `KEYS_PER_USER` keys,
-    /// the oldest key is removed that is not among the `kept` ones.
+    /// the oldest key is removed that is not among the `retained` ones.
     pub(crate) async fn bind_key(
         &self,
         username: &Username,
         key: PublicKey,
         admitted: impl Fn() -> bool + Send + 'static,
-        kept: impl Fn(&Peer) -> Vec<PublicKey> + Send + 'static,
+        retained: impl Fn(&Peer) -> Vec<PublicKey> + Send + 'static,
     ) -> Result<Binding, StorageError> {
         let bind = move |peer: &mut Peer| {
             if !admitted() {
@@ -168,8 +168,8 @@ impl PeerRepository {
                 return Binding::Bound;
             }
             if peer.keys.len() >= KEYS_PER_USER {
-                let kept = kept(peer);
-                let Some(oldest) = peer.keys.iter().position(|bound| !kept.contains(bound)) else {
+                let retained = retained(peer);
+                let Some(oldest) = peer.keys.iter().position(|bound| !retained.contains(bound)) else {
                     return Binding::Full;
                 };
                 peer.keys.remove(oldest);
@@ -218,13 +218,13 @@ impl PeerRepository {
                     .and_then(|present| index_of(present.by))
             };
             if peer.endorsements.iter().filter_map(signer).any(|present| present <= by) {
-                return Endorsed::Kept;
+                return Endorsed::Stored;
             }
             if let Some(worse) = peer.endorsements.iter().position(|present| signer(present).is_some()) {
                 peer.endorsements.remove(worse);
             }
             peer.endorsements.push(signature);
-            Endorsed::Kept
+            Endorsed::Stored
         };
         self.change_keys(username, endorse).await
     }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use commons::confusables;
 use commons::names::{RoomName, Username};
-use commons::room::{Joined, Room, RoomError, Seat};
+use commons::room::{Joined, Membership, Room, RoomError};
 use commons::snapshot::ChangeKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -49,14 +49,14 @@ struct StoredRoom {
     #[serde(default)]
     revision: u64,
     owner: Option<String>,
-    peer_owner: Option<StoredSeat>,
-    peer_one: Option<StoredSeat>,
-    peer_two: Option<StoredSeat>,
+    peer_owner: Option<StoredMembership>,
+    peer_one: Option<StoredMembership>,
+    peer_two: Option<StoredMembership>,
 }
 
-/// The layout of a seat in the file. The legacy tracker stored the whole peer record here.
+/// The layout of a membership in the file. The legacy tracker stored the whole peer record here.
 #[derive(Serialize, Deserialize)]
-struct StoredSeat {
+struct StoredMembership {
     username: String,
     #[serde(default)]
     since: u64,
@@ -64,42 +64,43 @@ struct StoredSeat {
     joined_at: DateTime<Utc>,
 }
 
-impl From<&Seat> for StoredSeat {
-    fn from(seat: &Seat) -> Self {
-        let Seat { username, since, joined_at } = seat;
+impl From<&Membership> for StoredMembership {
+    fn from(membership: &Membership) -> Self {
+        let Membership { username, since, joined_at } = membership;
         Self { username: username.as_str().to_owned(), since: *since, joined_at: *joined_at }
     }
 }
 
-impl StoredSeat {
-    fn seat(self) -> Option<Seat> {
+impl StoredMembership {
+    fn membership(self) -> Option<Membership> {
         let Self { username, since, joined_at } = self;
-        Some(Seat { username: Username::parse(&username).ok()?, since, joined_at })
+        Some(Membership { username: Username::parse(&username).ok()?, since, joined_at })
     }
 }
 
 impl StoredRoom {
     /// Migrates the room of a legacy file. The member in the owner's place owns the room, or else the first other
-    /// member. A member with an invalid name loses the seat; an owner with an invalid name also loses the room. Returns
+    /// member. A user with an invalid name loses the membership, and an owner with such a name also loses the room. Returns
     /// `None` if no valid member is left or the room name is invalid.
     fn take_over(self, name: &str) -> Option<Room> {
-        let seats = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
-        let mut seats = seats.filter_map(|seat| StoredSeat { since: 1, ..seat }.seat());
-        let owner_seat = seats.next()?;
+        let memberships = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
+        let mut memberships =
+            memberships.filter_map(|membership| StoredMembership { since: 1, ..membership }.membership());
+        let owner_membership = memberships.next()?;
         Some(Room {
             id: Uuid::new_v4(),
             name: RoomName::parse(name).ok()?,
             revision: 1,
             last_change: None,
-            owner: owner_seat.username.clone(),
-            owner_seat: Some(owner_seat),
-            guests: [seats.next(), seats.next()],
+            owner: owner_membership.username.clone(),
+            owner_membership: Some(owner_membership),
+            guests: [memberships.next(), memberships.next()],
         })
     }
 
     fn room(self, name: &str, id: Uuid) -> Option<Room> {
-        let seat = |seat: Option<StoredSeat>| match seat {
-            Some(seat) => seat.seat().map(Some),
+        let membership = |membership: Option<StoredMembership>| match membership {
+            Some(membership) => membership.membership().map(Some),
             None => Some(None),
         };
         Some(Room {
@@ -108,8 +109,8 @@ impl StoredRoom {
             revision: self.revision,
             last_change: None,
             owner: Username::parse(&self.owner?).ok()?,
-            owner_seat: seat(self.peer_owner)?,
-            guests: [seat(self.peer_one)?, seat(self.peer_two)?],
+            owner_membership: membership(self.peer_owner)?,
+            guests: [membership(self.peer_one)?, membership(self.peer_two)?],
         })
     }
 }
@@ -128,37 +129,37 @@ impl Record for Room {
     }
 
     fn write(&self) -> serde_json::Result<Box<RawValue>> {
-        let seat = |seat: &Option<Seat>| seat.as_ref().map(StoredSeat::from);
+        let membership = |membership: &Option<Membership>| membership.as_ref().map(StoredMembership::from);
         to_raw_value(&StoredRoom {
             id: Some(self.id),
             name: self.name.as_str().to_owned(),
             revision: self.revision,
             owner: Some(self.owner.as_str().to_owned()),
-            peer_owner: seat(&self.owner_seat),
-            peer_one: seat(&self.guests[0]),
-            peer_two: seat(&self.guests[1]),
+            peer_owner: membership(&self.owner_membership),
+            peer_one: membership(&self.guests[0]),
+            peer_two: membership(&self.guests[1]),
         })
     }
 
-    /// Notes about the invalid names and the seats that became free.
+    /// Notes about the invalid names and the places that became free.
     fn take_over_notes(&self, original: &RawValue) -> Vec<String> {
         let Ok(StoredRoom { peer_owner, peer_one, peer_two, .. }) = serde_json::from_str(original.get())
         else {
             return Vec::new();
         };
         let (name, owner) = (self.name.as_str(), &self.owner);
-        let mut seats = [peer_owner, peer_one, peer_two].into_iter().flatten();
-        // An owner who has left has no seat. The first member then owns the room.
-        let first = seats.next().filter(|seat| Username::parse(&seat.username).is_err());
-        let lost = first.map(|StoredSeat { username, .. }| {
+        let mut memberships = [peer_owner, peer_one, peer_two].into_iter().flatten();
+        // An owner who has left is no member. The first member then owns the room.
+        let first = memberships.next().filter(|membership| Username::parse(&membership.username).is_err());
+        let lost = first.map(|StoredMembership { username, .. }| {
             format!(
                 "the room {name:?} belongs to {owner} now, and a seat is free: the name of its owner {username:?} does not fit our \
                  rules. If {username:?} is to keep it, stop the tracker, put the original files back into an empty folder, and give \
                  that user a name that fits in all three of them before the next start"
             )
         });
-        let unfit = seats.filter(|seat| Username::parse(&seat.username).is_err());
-        let freed = unfit.map(|StoredSeat { username, .. }| {
+        let unfit = memberships.filter(|membership| Username::parse(&membership.username).is_err());
+        let freed = unfit.map(|StoredMembership { username, .. }| {
             format!("a seat in the room {name:?} is free: the name {username:?} does not fit our rules")
         });
         lost.into_iter().chain(freed).collect()
@@ -176,7 +177,7 @@ impl Record for Room {
 
     /// The index finds a room by its members.
     fn index_keys(&self) -> Vec<String> {
-        self.seats().map(|seat| seat.username.as_str().to_owned()).collect()
+        self.memberships().map(|membership| membership.username.as_str().to_owned()).collect()
     }
 }
 
@@ -200,30 +201,30 @@ impl RoomRepository {
         self.rooms.get(name.as_str())
     }
 
-    /// The rooms in which a user has a seat.
+    /// The rooms of which a user is a member.
     pub(crate) fn rooms_of(&self, username: &Username) -> Vec<Room> {
         self.rooms.index_keys(username.as_str()).iter().filter_map(|name| self.rooms.get(name)).collect()
     }
 
-    /// The names of the rooms that a user owns, with or without a seat. It scans all rooms, so it is for rare requests.
+    /// The names of the rooms that a user owns, as a member or not. It scans all rooms, so it is for rare requests.
     pub(crate) fn owned_by(&self, username: &Username) -> Vec<RoomName> {
         let of_user = |room: &&Room| room.owner == *username;
         self.scan("", "", |rooms| rooms.filter(of_user).map(|room| room.name.clone()).collect())
     }
 
-    /// The name of the room that a user joined last, among the rooms in which the user has a seat.
+    /// The name of the room that a user joined last, among the rooms of which the user is a member.
     pub(crate) fn last_joined(&self, username: &Username) -> Option<RoomName> {
-        let joined_at = |room: &Room| room.seat_of(username).map(|seat| seat.joined_at);
+        let joined_at = |room: &Room| room.membership_of(username).map(|membership| membership.joined_at);
         self.rooms_of(username).into_iter().max_by_key(joined_at).map(|room| room.name)
     }
 
-    /// The number of rooms in which a user has a seat.
-    pub(crate) fn seats_of(&self, username: &Username) -> usize {
+    /// The number of rooms of which a user is a member.
+    pub(crate) fn room_count_of(&self, username: &Username) -> usize {
         self.rooms.index_keys(username.as_str()).len()
     }
 
-    /// The users who have a seat in any room and for whom `wanted` returns true.
-    pub(crate) fn seated(&self, wanted: impl Fn(&Username) -> bool) -> Vec<Username> {
+    /// The users who are members of any room and for whom `wanted` returns true.
+    pub(crate) fn members(&self, wanted: impl Fn(&Username) -> bool) -> Vec<Username> {
         let parse = |name: &str| Username::parse(name).ok();
         let names = self.rooms.filing_keys(|name| parse(name).is_some_and(|username| wanted(&username)));
         names.iter().filter_map(|name| parse(name)).collect()
@@ -244,7 +245,7 @@ impl RoomRepository {
         self.rooms.watch()
     }
 
-    /// Creates a room in which its owner has a seat.
+    /// Creates a room with its owner as the first member.
     pub(crate) async fn create(
         &self,
         name: &RoomName,
@@ -264,7 +265,7 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Gives a user a seat in a room.
+    /// Adds a user to a room.
     pub(crate) async fn join(
         &self,
         name: &RoomName,
@@ -276,7 +277,7 @@ impl RoomRepository {
         self.change(name, by, move |room| Ok(room.join(&username, now)?)).await
     }
 
-    /// Frees a user's seat in a room.
+    /// Removes a user from a room.
     pub(crate) async fn leave(
         &self,
         name: &RoomName,
@@ -337,7 +338,7 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Frees the seat of a guest if `overdue` still returns true at that moment.
+    /// Removes a guest from a room if `overdue` still returns true at that moment.
     pub(crate) async fn free_guest(
         &self,
         name: &RoomName,

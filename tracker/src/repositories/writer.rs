@@ -5,7 +5,7 @@
 //! batch visible to readers and sends the answers. Updates are therefore atomic, and a batch costs one flush.
 //!
 //! Example: two clients join the same room at the same moment. Both updates are in one batch, and the second one sees
-//! the seat of the first.
+//! the membership of the first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

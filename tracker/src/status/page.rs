@@ -10,7 +10,7 @@ use crate::status::chart::svg;
 use crate::status::reading::Reading;
 use crate::status::samples::Interval;
 use crate::status::units::{milliseconds, percent, rough, size};
-use crate::timing::TimingCounts;
+use crate::timing::{P99, TimingCounts};
 
 /// A chart of one figure over the last hour.
 struct Chart {
@@ -93,7 +93,7 @@ fn tables(page: &mut String, reading: &Reading, now: Interval) {
         ("Rooms", load.rooms.to_string()),
         ("Writes to the disk", load.flushes.count().to_string()),
         ("Time of a write, half of them", quantile(&load.flushes, 0.5)),
-        ("Time of a write, slowest in a hundred", quantile(&load.flushes, 0.99)),
+        ("Time of a write, slowest in a hundred", quantile(&load.flushes, P99)),
         ("Liveness sweeps", sweeps.count().to_string()),
         ("Time of the latest sweep", milliseconds(sweeps.latest.as_secs_f64())),
         ("Pings answered", verdict(Verdict::Alive)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::limits::{SAMPLE_INTERVAL, SAMPLES_MAX};
 use crate::status::reading::Reading;
-use crate::timing::TimingCounts;
+use crate::timing::{P99, TimingCounts};
 
 /// The figures of one moment that have a chart.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,7 +59,7 @@ impl Sample {
         Interval {
             sessions: self.sessions as f64,
             requests_per_second: share(requests.count() as f64, seconds),
-            slowest_seconds: requests.quantile(0.99).unwrap_or(0.0),
+            slowest_seconds: requests.quantile(P99).unwrap_or(0.0),
             cpu: share(self.cpu_seconds - earlier.cpu_seconds, seconds),
             system_cpu: share(
                 self.system_busy_seconds - earlier.system_busy_seconds,

@@ -24,7 +24,7 @@ impl Chat {
 
     /// Starts without the tracker in the remembered rooms. Only links will show which members are online.
     pub(crate) fn offline(&mut self, reason: Option<TrackerLoss>, now: Instant) -> Vec<Event> {
-        let mut events = self.tracker_is(TrackerState::Lost, reason);
+        let mut events = self.set_tracker_state(TrackerState::Lost, reason);
         let mut rooms: Vec<_> = self.remembered.values().filter_map(|room| room.snapshot.clone()).collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         for mut room in rooms {
@@ -50,21 +50,21 @@ impl Chat {
         events
     }
 
-    /// Applies a sign-in, the first or a later one. `seats` are the rooms of which the tracker says that the user
+    /// Applies a sign-in, the first or a later one. `rooms` are the rooms of which the tracker says that the user
     /// is a member. After a sign-in, the first snapshot of a room replaces what was known.
     pub(in crate::engine) fn signed_in(
         &mut self,
-        seats: impl Iterator<Item = RoomSnapshot>,
+        rooms: impl Iterator<Item = RoomSnapshot>,
         now: Instant,
     ) -> Vec<Event> {
         // Only a session that was lost, or a start without the tracker, precedes a sign-in.
         self.returned = self.tracker.is_some().then_some(now);
-        let mut events = self.tracker_is(TrackerState::Connected, None);
+        let mut events = self.set_tracker_state(TrackerState::Connected, None);
         if !std::mem::replace(&mut self.logged_in, true) {
             events.push(Event::LoggedIn { username: self.me.clone() });
         }
         let (known, unknown): (Vec<_>, Vec<_>) =
-            seats.filter(|room| self.sits_in(room)).partition(|room| self.is_known(room));
+            rooms.filter(|room| self.is_member(room)).partition(|room| self.is_known(room));
         let stays: BTreeSet<Uuid> = known.iter().map(|room| room.id).collect();
         for room in known {
             events.extend(self.entered(room, now));
@@ -101,13 +101,13 @@ impl Chat {
 
     /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
     /// member, is ignored.
-    pub(in crate::engine::chat) fn let_in(
+    pub(in crate::engine::chat) fn entry_granted(
         &mut self,
-        asked: &str,
+        name: &str,
         room: RoomSnapshot,
         now: Instant,
     ) -> Vec<Event> {
-        let is_it = room.name.as_str() == asked && self.sits_in(&room);
+        let is_it = room.name.as_str() == name && self.is_member(&room);
         if is_it { self.entered(room, now) } else { Vec::new() }
     }
 
@@ -203,9 +203,9 @@ mod tests {
         let now = Instant::now();
         let mut chat = ana_in(sala(2, &["ana", "bob"]));
         let twin = RoomSnapshot { name: RoomName::parse("twin").unwrap(), ..sala(3, &["ana", "eve"]) };
-        assert!(chat.let_in("twin", twin.clone(), now).is_empty());
+        assert!(chat.entry_granted("twin", twin.clone(), now).is_empty());
         let twin = RoomSnapshot { id: Uuid::from_u128(9), ..twin };
-        assert!(chat.let_in("sala", twin.clone(), now).is_empty(), "another one was asked for");
-        assert_eq!(chat.let_in("twin", twin, now).len(), 1, "the control");
+        assert!(chat.entry_granted("sala", twin.clone(), now).is_empty(), "another one was asked for");
+        assert_eq!(chat.entry_granted("twin", twin, now).len(), 1, "the control");
     }
 }

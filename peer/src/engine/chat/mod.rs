@@ -62,7 +62,8 @@ pub(crate) struct Chat {
     /// Rooms that were left and must still be removed from the history.
     left: Vec<Uuid>,
     private: BTreeMap<Username, Option<SocketAddr>>,
-    linked: BTreeMap<Username, LinkTrust>,
+    /// The users whose link was reported as up.
+    linked: BTreeSet<Username>,
     blocked: BTreeSet<Username>,
     held_back: PendingMembership,
     /// The revision of each room that the history has noted. The history verifies messages against its memberships.
@@ -84,7 +85,7 @@ impl Chat {
             offered: BTreeMap::new(),
             left: Vec::new(),
             private: BTreeMap::new(),
-            linked: BTreeMap::new(),
+            linked: BTreeSet::new(),
             blocked: BTreeSet::new(),
             held_back: PendingMembership::default(),
             synced: BTreeMap::new(),
@@ -101,8 +102,8 @@ impl Chat {
                 }
                 self.signed_in(reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now)
             }
-            TrackerRequest::CreateRoom { room: asked } | TrackerRequest::JoinRoom { room: asked } => {
-                reply.room.clone().map(|room| self.let_in(asked, room, now)).unwrap_or_default()
+            TrackerRequest::CreateRoom { room: name } | TrackerRequest::JoinRoom { room: name } => {
+                reply.room.clone().map(|room| self.entry_granted(name, room, now)).unwrap_or_default()
             }
             TrackerRequest::LeaveRoom { room } => self.room_ended(room, |room| Event::RoomLeft { room }),
             TrackerRequest::DeleteRoom { room } => self.room_ended(room, |room| Event::RoomDeleted { room }),
@@ -134,7 +135,11 @@ impl Chat {
     }
 
     /// Notes that the tracker connection came up, or was lost for a reason.
-    pub(crate) fn tracker_is(&mut self, state: TrackerState, reason: Option<TrackerLoss>) -> Vec<Event> {
+    pub(crate) fn set_tracker_state(
+        &mut self,
+        state: TrackerState,
+        reason: Option<TrackerLoss>,
+    ) -> Vec<Event> {
         let changed = self.tracker.replace(state) != Some(state);
         changed.then_some(Event::Tracker { state, reason }).into_iter().collect()
     }
@@ -146,9 +151,9 @@ impl Chat {
         };
         match self.rooms.get(&room.name) {
             Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
-            Some(known) if known.id == room.id && self.sits_in(&room) => self.replace(room, now),
+            Some(known) if known.id == room.id && self.is_member(&room) => self.replace(room, now),
             // Another room has taken the name of the entered room.
-            Some(_) if self.sits_in(&room) => {
+            Some(_) if self.is_member(&room) => {
                 let mut events = self.room_ended(room.name.as_str(), |room| Event::RoomDeleted { room });
                 events.extend(self.offer(&room));
                 events
@@ -165,7 +170,7 @@ impl Chat {
     }
 
     /// Returns whether the user is a member of a room.
-    fn sits_in(&self, room: &RoomSnapshot) -> bool {
+    fn is_member(&self, room: &RoomSnapshot) -> bool {
         room.has_member(&self.me)
     }
 
@@ -174,7 +179,7 @@ impl Chat {
         // After a restart the tracker learns of the members one by one. A member with a link was never offline.
         if self.returned.is_some_and(|returned| now < returned + RETURN_GRACE) {
             for member in &mut room.members {
-                member.connected |= self.linked.contains_key(&member.username);
+                member.connected |= self.linked.contains(&member.username);
             }
         }
         self.known.note_rooms([&room]);
@@ -245,7 +250,7 @@ impl Chat {
             return None;
         };
         let (name, _) = self.rooms.get_key_value(room.as_str())?;
-        Some((name.clone(), self.listeners(&Conversation::Room(name.clone())).unwrap_or_default()))
+        Some((name.clone(), self.recipients(&Conversation::Room(name.clone())).unwrap_or_default()))
     }
 
     /// Ends a private chat.
@@ -258,7 +263,7 @@ impl Chat {
     }
 
     /// Returns the recipients of a message in a conversation: its members except the user.
-    pub(crate) fn listeners(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
+    pub(crate) fn recipients(&self, conversation: &Conversation) -> Result<Vec<Username>, CommandError> {
         self.stands(conversation)?;
         Ok(self.members(conversation).into_iter().filter(|user| *user != self.me).collect())
     }
@@ -283,7 +288,7 @@ impl Chat {
             }
             Conversation::Private(_) => {
                 let member = |username: Username| {
-                    let connected = username == self.me || self.linked.contains_key(&username);
+                    let connected = username == self.me || self.linked.contains(&username);
                     Member {
                         username,
                         connected,
@@ -305,40 +310,46 @@ impl Chat {
 
     /// Returns the partners of private chats who have no link.
     pub(crate) fn away(&self) -> BTreeSet<Username> {
-        self.private.keys().filter(|user| !self.linked.contains_key(*user)).cloned().collect()
+        self.private.keys().filter(|user| !self.linked.contains(*user)).cloned().collect()
     }
 
     /// Ends a private chat that the other user has left. A frontend that still shows it may write, which starts it
-    /// again. For rooms only the tracker's word counts.
-    pub(crate) fn left_private(&mut self, user: &Username) -> Option<Event> {
+    /// again. Whether the user is still a member of a room, only the tracker decides.
+    pub(crate) fn partner_left(&mut self, user: &Username) -> Option<Event> {
         self.private.remove(user)?;
         let conversation = Conversation::Private(user.clone());
         Some(Event::ConversationEnded { conversation, by: user.clone() })
     }
 
-    /// Notes the state of the link to a peer, and returns events for real changes. A link with another key is
-    /// another link.
-    pub(crate) fn link_is(&mut self, peer: &Username, up: bool, trust: LinkTrust) -> Vec<Event> {
-        let before = self.linked.remove(peer);
-        if up {
-            self.linked.insert(peer.clone(), trust);
-        }
-        let event =
-            |state, encrypted, verified| Event::Link { peer: peer.clone(), state, encrypted, verified };
-        let rises = up && before.is_none_or(|before| before.key != trust.key);
-        // The encryption and key of a closed link are known only from its earlier state.
-        let ended = before.filter(|_| !up || rises);
-        let ended = ended.map(|before| event(LinkState::Down, before.encrypted, before.verified));
-        let risen = rises.then(|| event(LinkState::Up, trust.encrypted, trust.verified));
+    /// Sets the link to a peer, whose trust was `before`; `None` stands for no link. Returns events for real changes. A
+    /// link with another key is another link.
+    pub(crate) fn set_link(
+        &mut self,
+        peer: &Username,
+        before: Option<LinkTrust>,
+        link: Option<LinkTrust>,
+    ) -> Vec<Event> {
+        let was_linked =
+            if link.is_some() { !self.linked.insert(peer.clone()) } else { self.linked.remove(peer) };
+        let before = before.filter(|_| was_linked);
+        let is_another = before.map(|before| before.key) != link.map(|link| link.key);
+        let event = |state, LinkTrust { encrypted, verified, .. }| Event::Link {
+            peer: peer.clone(),
+            state,
+            encrypted,
+            verified,
+        };
+        let ended = before.filter(|_| is_another).map(|before| event(LinkState::Down, before));
+        let risen = link.filter(|_| is_another).map(|link| event(LinkState::Up, link));
         let mut events: Vec<_> = ended.into_iter().chain(risen).collect();
         if self.tracker() == TrackerState::Lost {
-            events.extend(self.presence_by_link(peer, up));
+            events.extend(self.presence_by_link(peer, link.is_some()));
         }
         events
     }
 
     /// Returns whether the user shares a conversation with this peer.
-    pub(crate) fn talks_with(&self, user: &Username) -> bool {
+    pub(crate) fn shares_conversation_with(&self, user: &Username) -> bool {
         self.private.contains_key(user) || self.rooms.values().any(|room| room.has_member(user))
     }
 
@@ -385,8 +396,8 @@ impl Chat {
         members.chain(self.private.keys()).filter(|user| **user != self.me).cloned().collect()
     }
 
-    /// Returns the trust in the link to each linked user.
-    pub(crate) fn linked(&self) -> &BTreeMap<Username, LinkTrust> {
+    /// Returns the users whose link was reported as up.
+    pub(crate) fn linked(&self) -> &BTreeSet<Username> {
         &self.linked
     }
 
@@ -501,7 +512,7 @@ mod tests {
     async fn linked_member_stays_online_when_the_tracker_returns() {
         let now = Instant::now();
         let mut chat = ana_in(sala(9, &["ana", "bob", "carla"]));
-        chat.link_is(&user("bob"), true, LinkTrust::default());
+        chat.set_link(&user("bob"), None, Some(LinkTrust::default()));
         let mut alone = sala(2, &["ana", "bob", "carla"]);
         alone.members.iter_mut().skip(1).for_each(|member| member.connected = false);
         let events = chat.signed_in([alone.clone()].into_iter(), now);
@@ -530,20 +541,23 @@ mod tests {
         for (name, encrypted) in [("bob", true), ("py", false)] {
             let is_shown = |events: Vec<Event>| matches!(events[..], [Event::Link { encrypted: shown, .. }] if shown == encrypted);
             let trust = LinkTrust { encrypted, ..LinkTrust::default() };
-            assert!(is_shown(chat.link_is(&user(name), true, trust)));
-            assert_eq!(chat.link_is(&user(name), true, LinkTrust { verified: true, ..trust }), []);
-            assert!(is_shown(chat.link_is(&user(name), false, LinkTrust { encrypted: !encrypted, ..trust })));
+            let verified = LinkTrust { verified: true, ..trust };
+            assert!(is_shown(chat.set_link(&user(name), None, Some(trust))));
+            assert_eq!(chat.set_link(&user(name), Some(trust), Some(verified)), []);
+            assert!(is_shown(chat.set_link(&user(name), Some(verified), None)));
+            assert_eq!(chat.set_link(&user(name), Some(verified), None), [], "its end was reported");
         }
     }
 
     #[tokio::test]
     async fn a_link_by_another_key_is_another_link() {
         let mut chat = ana_in(sala(9, &["ana", "bob"]));
-        let by =
-            |n: u8, verified| LinkTrust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) };
-        assert_eq!(chat.link_is(&user("bob"), true, by(1, true)).len(), 1);
-        assert_eq!(chat.link_is(&user("bob"), true, by(1, true)), []);
-        let events = chat.link_is(&user("bob"), true, by(2, false));
+        let by = |n: u8, verified| {
+            Some(LinkTrust { encrypted: true, verified, key: Some(PublicKey::new([n; 32])) })
+        };
+        assert_eq!(chat.set_link(&user("bob"), None, by(1, true)).len(), 1);
+        assert_eq!(chat.set_link(&user("bob"), by(1, true), by(1, true)), []);
+        let events = chat.set_link(&user("bob"), by(1, true), by(2, false));
         let shown: Vec<_> = events
             .iter()
             .map(|event| match event {
@@ -564,7 +578,7 @@ mod tests {
         chat.end_private(&user("bob")).unwrap();
         assert_eq!(chat.stands(&private), nothing);
         chat.begin_private(user("bob"), None);
-        chat.left_private(&user("bob"));
+        chat.partner_left(&user("bob"));
         assert_eq!(chat.stands(&private), nothing);
     }
 

@@ -5,7 +5,7 @@
 use crate::api::Command;
 use crate::api::answer::Answer;
 use crate::api::error::CommandError;
-use crate::api::request::{Action, NotARequest, Request, parse};
+use crate::api::request::{Action, Request, RequestParseError, parse};
 use crate::frontends::Frontend;
 use crate::frontends::json::replies::Origin;
 use crate::frontends::output::OutputClosed;
@@ -56,7 +56,7 @@ impl Frontend {
         };
         let Request { id, password, action } = match parse(&line) {
             Ok(request) => request,
-            Err(NotARequest { id, reason }) => {
+            Err(RequestParseError { id, reason }) => {
                 self.renderer.begin(Origin { id, ..origin });
                 return self.refuse(&CommandError::usage(&reason)).await;
             }

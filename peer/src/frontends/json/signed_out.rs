@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Command;
 use crate::api::answer::Answer;
 use crate::api::error::CommandError;
-use crate::api::request::{Action, NotARequest, Request, parse};
+use crate::api::request::{Action, Request, RequestParseError, parse};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::json::events;
@@ -63,7 +63,7 @@ pub(crate) async fn sign_in(
             Some(UserInput::Line(text)) if text.trim().is_empty() => continue,
             Some(UserInput::Line(text)) => match parse(&text) {
                 Ok(Request { id, action, .. }) => (id, Ok(action)),
-                Err(NotARequest { id, reason }) => (id, Err(CommandError::Usage(reason))),
+                Err(RequestParseError { id, reason }) => (id, Err(CommandError::Usage(reason))),
             },
             Some(UserInput::End) | None => return Ok(None),
             Some(_) => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),

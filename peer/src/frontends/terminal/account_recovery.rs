@@ -8,8 +8,10 @@ use commons::names::Username;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::prompts::{SignInError, ask_hidden, ask_password, ask_yes, print};
 use crate::frontends::terminal::sign_in_attempt::try_in;
+use crate::frontends::terminal::start_prompts::{
+    SignInError, print, prompt_hidden, prompt_password, prompt_yes,
+};
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 
@@ -17,24 +19,24 @@ use crate::service::PeerService;
 /// tracker is known to have the account. The first answer is not shown, because it may be a password.
 pub(crate) async fn come_back(
     service: &PeerService,
-    who: SignIn,
+    sign_in: SignIn,
     mut is_there: bool,
 ) -> Result<(), SignInError> {
-    print(failed(&who.username, is_there)).await?;
+    print(failed(&sign_in.username, is_there)).await?;
     let mut left = SIGN_IN_TRIES;
     loop {
         let changed_to = if is_there {
-            ask_password("Its new one: ".to_owned(), false).await?
+            prompt_password("Its new one: ".to_owned(), false).await?
         } else {
-            ask_hidden("Its new password (not shown; empty if the account is gone): ".to_owned()).await?
+            prompt_hidden("Its new password (not shown; empty if the account is gone): ".to_owned()).await?
         };
         if changed_to.is_empty() {
             let question = "Make the account again with this computer's key? [Y/n] ".to_owned();
-            if ask_yes(question).await? {
-                match try_in(service, &SignIn { register: true, ..who.clone() }, true).await? {
+            if prompt_yes(question).await? {
+                match try_in(service, &SignIn { register: true, ..sign_in.clone() }, true).await? {
                     Err(CommandError::PasswordChanged(_)) => {
                         is_there = true;
-                        print(failed(&who.username, is_there)).await?;
+                        print(failed(&sign_in.username, is_there)).await?;
                     }
                     done => return Ok(done?),
                 }
@@ -42,7 +44,7 @@ pub(crate) async fn come_back(
             continue;
         }
         left -= 1;
-        let changed = SignIn { register: false, changed_to: Some(changed_to), ..who.clone() };
+        let changed = SignIn { register: false, changed_to: Some(changed_to), ..sign_in.clone() };
         match try_in(service, &changed, true).await? {
             Err(error) if left > 0 && error.code() == "INVALID_CREDENTIALS" => {
                 let left = counted(left, "try left", "tries left");

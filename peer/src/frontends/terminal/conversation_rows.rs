@@ -4,21 +4,21 @@
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-use crate::api::past::{KeptConversation, PastConversation};
+use crate::api::past::{ConversationSummary, PastConversation};
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::scrollback::address;
 use crate::frontends::terminal::tables::Tables;
 
 impl Tables<'_> {
     /// Renders all conversations, the one with the newest message first; days are in the user's time zone.
-    pub(crate) fn conversations(&self, all: &[KeptConversation], zone: FixedOffset) -> Vec<String> {
+    pub(crate) fn conversations(&self, all: &[ConversationSummary], zone: FixedOffset) -> Vec<String> {
         if all.is_empty() {
             return vec![self.title("no conversations yet: /join a room or /msg somebody")];
         }
         let day = |at: Option<DateTime<Utc>>| {
             at.map_or_else(|| "-".to_owned(), |at| at.with_timezone(&zone).format("%Y-%m-%d").to_string())
         };
-        let row = |it: &KeptConversation| {
+        let row = |it: &ConversationSummary| {
             let state = match (it.ended, it.unread) {
                 // A private chat cannot end: it is only closed on this device.
                 (true, _) if matches!(it.of, PastConversation::With(_)) => "closed".to_owned(),
@@ -53,7 +53,7 @@ mod tests {
     fn ended_and_unread_conversations_say_so_in_words() {
         let sala = || RoomName::parse("sala").unwrap();
         let at = Some(DateTime::UNIX_EPOCH);
-        let kept = |of, named: Option<&str>, unread, ended| KeptConversation {
+        let stored = |of, named: Option<&str>, unread, ended| ConversationSummary {
             of,
             named: named.map(|name| RoomName::parse(name).unwrap()),
             id: None,
@@ -64,13 +64,14 @@ mod tests {
             ended,
         };
         let bob = PastConversation::With(Username::parse("bob").unwrap());
-        let empty = KeptConversation { messages: 0, first: None, last: None, ..kept(bob, None, 2, false) };
+        let empty =
+            ConversationSummary { messages: 0, first: None, last: None, ..stored(bob, None, 2, false) };
         let carla = PastConversation::With(Username::parse("carla").unwrap());
         let all = [
-            kept(PastConversation::Room(sala()), None, 0, false),
-            kept(PastConversation::Room(sala()), Some("sala#3c24"), 0, true),
+            stored(PastConversation::Room(sala()), None, 0, false),
+            stored(PastConversation::Room(sala()), Some("sala#3c24"), 0, true),
             empty,
-            kept(carla, None, 0, true),
+            stored(carla, None, 0, true),
         ];
         let tables = Tables { paint: Style::plain(), you: None, columns: Some(80) };
         let shown = [

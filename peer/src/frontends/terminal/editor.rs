@@ -103,26 +103,26 @@ impl LineEditor {
         if let Some(words) = words {
             state.words = words;
         }
-        let changed = state.status_line != status_line || std::mem::take(&mut state.asked);
+        let changed = state.status_line != status_line || std::mem::take(&mut state.redraw_due);
         state.status_line = status_line;
         changed
     }
 
     /// Asks questions before the next line is read; the answers are neither shown nor remembered. These questions
     /// replace earlier ones.
-    pub(crate) fn ask(&self, questions: &[&str]) {
+    pub(crate) fn prompt(&self, questions: &[&str]) {
         let mut state = self.shared.state();
         let hidden = |text: &&str| Question { text: (*text).to_owned(), hidden: true };
         state.questions = questions.iter().map(hidden).collect();
         state.secret.clear();
-        state.asked = true;
+        state.redraw_due = true;
     }
 
     /// Asks a question whose answer is shown while it is typed.
-    pub(crate) fn ask_openly(&self, question: &str) {
+    pub(crate) fn prompt_visibly(&self, question: &str) {
         let mut state = self.shared.state();
         state.questions = VecDeque::from([Question { text: question.to_owned(), hidden: false }]);
-        state.asked = true;
+        state.redraw_due = true;
     }
 
     /// Ends the reading and restores the terminal.

@@ -57,7 +57,7 @@ pub(crate) struct EditorState {
     pub(crate) questions: VecDeque<Question>,
     pub(crate) secret: Zeroizing<String>,
     /// True if the status row must be redrawn for a question.
-    pub(crate) asked: bool,
+    pub(crate) redraw_due: bool,
     /// True if the last key was the one that suspends the program.
     pub(crate) suspended: bool,
     /// True if the input is not empty.
@@ -82,7 +82,7 @@ impl EditorShared {
         if self.lines.try_send(UserInput::Secret(answer)).is_ok() {
             state.questions.drain(..answered);
         }
-        state.asked = true;
+        state.redraw_due = true;
     }
 
     /// Returns true if the line stays in the editor, because the user's filter has a word of it.
@@ -100,25 +100,25 @@ impl EditorShared {
         if self.lines.try_send(UserInput::Answer(answer)).is_ok() {
             state.questions.clear();
         }
-        state.asked = true;
+        state.redraw_due = true;
     }
 
     /// Handles Ctrl-C and returns the editor's action. It ends a question without an answer, clears the line, or quits.
     pub(crate) fn interrupted(&self, line: &str) -> Cmd {
-        let (asked, quits, hints) = {
+        let (hidden, quits, hints) = {
             let mut state = self.state();
-            let asked = state.questions.front().map(|question| question.hidden);
-            let quits = state.interrupt.press(line.is_empty() && asked.is_none(), Instant::now());
+            let hidden = state.questions.front().map(|question| question.hidden);
+            let quits = state.interrupt.press(line.is_empty() && hidden.is_none(), Instant::now());
             state.secret.clear();
             // A user who only clears the line sees the hint once.
-            let hints = asked.is_none() && (line.is_empty() || !state.hinted);
+            let hints = hidden.is_none() && (line.is_empty() || !state.hinted);
             state.hinted |= hints;
-            (asked, quits, hints)
+            (hidden, quits, hints)
         };
         if quits {
             return Cmd::Interrupt;
         }
-        match asked {
+        match hidden {
             Some(true) => self.hand_over_secret(),
             Some(false) => self.hand_over_answer(""),
             None => {}

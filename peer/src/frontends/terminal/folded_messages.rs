@@ -17,7 +17,7 @@ impl FoldedMessages {
     /// Keeps a message that is about to be shown, if it may be folded.
     pub(crate) fn keep(&mut self, message: &DisplayMessage) {
         if message.may_be_folded() {
-            self.messages.retain(|kept| kept.id != message.id || kept.from != message.from);
+            self.messages.retain(|other| other.id != message.id || other.from != message.from);
             self.messages.push_front(message.clone());
             self.messages.truncate(FOLDED_KEPT);
         }

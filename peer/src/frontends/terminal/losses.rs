@@ -25,13 +25,13 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
     match loss {
         Loss::Room { room, others } => {
             let names: Vec<_> = others.iter().map(Username::as_str).collect();
-            let who = match names.as_slice() {
+            let names = match names.as_slice() {
                 [] => "this computer has not entered it and does not know the members".to_owned(),
                 names => names.join(", "),
             };
             Warning {
                 rows: vec![format!(
-                    "Deleting {room} ends it for everybody in it: {who}. Nobody can undo this."
+                    "Deleting {room} ends it for everybody in it: {names}. Nobody can undo this."
                 )],
                 question: format!("Delete {room}? [y/N]"),
             }

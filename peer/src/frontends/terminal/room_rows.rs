@@ -20,14 +20,14 @@ impl RoomRows<'_> {
     /// Renders the header of a room that is opened.
     pub(crate) fn header(&self, room: &RoomSnapshot) -> Vec<String> {
         let tables = Tables { paint: self.paint, you: Some(self.you), columns: None };
-        let who = room.members.iter().map(|member| {
+        let members = room.members.iter().map(|member| {
             let text = tables.presence(member);
             match member.connected {
                 true => self.paint.of_user(member.username.as_str(), &text),
                 false => self.paint.faint(&text),
             }
         });
-        let who: Vec<_> = who.collect();
+        let members: Vec<_> = members.collect();
         let free = match room.capacity.saturating_sub(room.members.len()) {
             0 => "full".to_owned(),
             free => counted(free, "seat free", "seats free"),
@@ -35,7 +35,7 @@ impl RoomRows<'_> {
         let owner =
             if room.owner == *self.you { "yours".to_owned() } else { format!("owner {}", room.owner) };
         let title = format!("── {} ── {owner}, {free}", sanitize(&room.name));
-        vec![self.paint.system(&title), format!("   {}", who.join("  "))]
+        vec![self.paint.system(&title), format!("   {}", members.join("  "))]
     }
 
     /// Renders the offer of a room in which this user has a seat.
@@ -47,15 +47,15 @@ impl RoomRows<'_> {
     }
 
     /// Renders a change of a room; `here` is true for the open one.
-    pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, who: &Username, here: bool) -> String {
+    pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, user: &Username, here: bool) -> String {
         let name = if here { String::new() } else { format!(" {}", sanitize(name)) };
         let of = if here { String::new() } else { format!(" (in{name})") };
         self.paint.system(&match change {
-            ChangeKind::Joined => format!("*** {who} joined{name}"),
-            ChangeKind::Left => format!("*** {who} left{name}"),
-            ChangeKind::Offline => format!("*** {who} went offline, the seat is kept{of}"),
-            ChangeKind::Online => format!("*** {who} is back{of}"),
-            ChangeKind::Deleted => format!("*** {who} deleted{name}"),
+            ChangeKind::Joined => format!("*** {user} joined{name}"),
+            ChangeKind::Left => format!("*** {user} left{name}"),
+            ChangeKind::Offline => format!("*** {user} went offline, the seat is kept{of}"),
+            ChangeKind::Online => format!("*** {user} is back{of}"),
+            ChangeKind::Deleted => format!("*** {user} deleted{name}"),
         })
     }
 }

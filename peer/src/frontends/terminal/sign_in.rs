@@ -12,11 +12,11 @@ use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::account_recovery::come_back;
 use crate::frontends::terminal::counted::counted;
-use crate::frontends::terminal::prompts::{SignInError, ask_yes, confirmed, print};
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
-use crate::frontends::terminal::user_choice::{ask_name, choose_user};
+use crate::frontends::terminal::start_prompts::{SignInError, confirmed, print, prompt_yes};
+use crate::frontends::terminal::user_choice::{choose_user, prompt_name};
 use crate::limits::SIGN_IN_TRIES;
 use crate::service::PeerService;
 
@@ -31,7 +31,7 @@ pub async fn sign_in(
     service.check_free(&first.username)?;
     known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
-    let is_asked = known.interactive && matches!(known.password, PasswordSource::Asked);
+    let is_asked = known.interactive && matches!(known.password, PasswordSource::Prompt);
     if is_asked && !service.knows(&username) {
         let rule = format!("of at least {PASSWORD_MIN_CHARS} characters.\n");
         print(match register {
@@ -51,23 +51,23 @@ pub async fn sign_in(
             Some(password) => password,
             None => known.password(&first.question, register && is_new).await?,
         };
-        let who =
+        let sign_in =
             SignIn { username: username.clone(), password, register, changed_to: None, code: known.code()? };
-        let error = match try_in(service, &who, known.interactive).await? {
+        let error = match try_in(service, &sign_in, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(error) if !known.interactive => return Err(SignInError::Refused(error)),
             Err(error) => error,
         };
         tries += 1;
         let (can_retype, left) =
-            (matches!(known.password, PasswordSource::Asked), SIGN_IN_TRIES.saturating_sub(tries));
+            (matches!(known.password, PasswordSource::Prompt), SIGN_IN_TRIES.saturating_sub(tries));
         match &error {
             CommandError::AccountUnknown(_) | CommandError::PasswordChanged(_) => {
                 let is_there = matches!(error, CommandError::PasswordChanged(_));
-                return come_back(service, who, is_there).await.map(|()| username);
+                return come_back(service, sign_in, is_there).await.map(|()| username);
             }
             CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if is_new => {
-                let why = match make_account(service, &known, who).await? {
+                let why = match make_account(service, &known, sign_in).await? {
                     Offered::Made => return Ok(username),
                     Offered::Declined => "Once more",
                     Offered::Taken => "Wrong password, for that name has an account",
@@ -83,10 +83,10 @@ pub async fn sign_in(
             }
             _ if left == 0 => return Err(SignInError::Refused(error)),
             CommandError::Refused { code: ErrorCode::UsernameTaken, .. } => {
-                if ask_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
-                    typed = Some(who.password);
+                if prompt_yes(format!("{username} has an account already. Log in to it? [Y/n] ")).await? {
+                    typed = Some(sign_in.password);
                 } else {
-                    username = ask_name().await?;
+                    username = prompt_name().await?;
                 }
                 register = false;
             }
@@ -124,20 +124,20 @@ enum Offered {
 async fn make_account(
     service: &PeerService,
     known: &SignInOptions,
-    who: SignIn,
+    sign_in: SignIn,
 ) -> Result<Offered, SignInError> {
     let question = format!(
         "This tracker has no account {} with this password.\nMake one? [Y/n] (n: it was mistyped) ",
-        who.username
+        sign_in.username
     );
-    if !ask_yes(question).await? {
+    if !prompt_yes(question).await? {
         return Ok(Offered::Declined);
     }
     let password = match known.password {
-        PasswordSource::Asked => confirmed(who.password).await?,
-        PasswordSource::File(_) | PasswordSource::Given(_) => who.password,
+        PasswordSource::Prompt => confirmed(sign_in.password).await?,
+        PasswordSource::File(_) | PasswordSource::Value(_) => sign_in.password,
     };
-    match try_in(service, &SignIn { password, register: true, ..who }, true).await? {
+    match try_in(service, &SignIn { password, register: true, ..sign_in }, true).await? {
         Ok(()) => Ok(Offered::Made),
         Err(CommandError::Refused { code: ErrorCode::UsernameTaken, .. }) => Ok(Offered::Taken),
         Err(error @ CommandError::Refused { code: ErrorCode::InvalidName, .. }) => Ok(Offered::Unfit(error)),

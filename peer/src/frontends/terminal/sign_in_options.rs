@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use commons::names::Username;
 
-use crate::frontends::terminal::prompts::{SignInError, ask_password};
+use crate::frontends::terminal::start_prompts::{SignInError, prompt_password};
 use crate::identity::password::Password;
 
 /// The sign-in data that is known before the user is asked.
@@ -27,20 +27,20 @@ pub struct SignInOptions {
 pub enum PasswordSource {
     /// A person who can be asked.
     #[default]
-    Asked,
+    Prompt,
     /// A file; the line end after the password does not count.
     File(PathBuf),
     /// The password itself, from the environment.
-    Given(String),
+    Value(String),
 }
 
 /// Hides the password: it stays out of logs.
 impl std::fmt::Debug for PasswordSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Asked => "Asked",
+            Self::Prompt => "Prompt",
             Self::File(_) => "File",
-            Self::Given(_) => "Given(..)",
+            Self::Value(_) => "Value(..)",
         })
     }
 }
@@ -53,12 +53,12 @@ impl SignInOptions {
 
     /// Returns true if the password comes from a file or the environment.
     pub(crate) fn has_password(&self) -> bool {
-        !matches!(self.password, PasswordSource::Asked)
+        !matches!(self.password, PasswordSource::Prompt)
     }
 
     /// Checks that there is a source for the password: a file, the environment, or a person.
     pub(crate) fn has_password_source(&self) -> Result<(), SignInError> {
-        if self.interactive || !matches!(self.password, PasswordSource::Asked) {
+        if self.interactive || !matches!(self.password, PasswordSource::Prompt) {
             return Ok(());
         }
         Err(SignInError::Usage(
@@ -75,9 +75,9 @@ impl SignInOptions {
     pub(crate) async fn password(&self, question: &str, new: bool) -> Result<Password, SignInError> {
         self.has_password_source()?;
         Ok(match &self.password {
-            PasswordSource::Given(password) => Password::typed(password.clone()),
+            PasswordSource::Value(password) => Password::typed(password.clone()),
             PasswordSource::File(path) => read_password(path)?,
-            PasswordSource::Asked => ask_password(question.to_owned(), new).await?,
+            PasswordSource::Prompt => prompt_password(question.to_owned(), new).await?,
         })
     }
 }

@@ -13,8 +13,8 @@ use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::config::{Config, IdentityTask};
-use crate::frontends::terminal::prompts::{PASSWORD, SignInError};
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
+use crate::frontends::terminal::start_prompts::{PASSWORD, SignInError};
 use crate::frontends::terminal::user_choice::{UserChoice, choose_user};
 use crate::identity::identity_export::{AccountLocation, export, import};
 use crate::identity::profile;
@@ -111,11 +111,11 @@ pub async fn change_password(
     let new = SignInOptions { password: new.clone(), ..known.clone() };
     new.has_password_source()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
-    let who = SignIn { username, password: old.clone(), register: false, changed_to: None, code: None };
-    match service.sign_in(who.clone()).await {
+    let sign_in = SignIn { username, password: old.clone(), register: false, changed_to: None, code: None };
+    match service.sign_in(sign_in.clone()).await {
         Err(CommandError::AccountUnknown(_)) => {
             // If the tracker accepts the new password, it was changed elsewhere.
-            service.sign_in(SignIn { changed_to: Some(new), ..who }).await?;
+            service.sign_in(SignIn { changed_to: Some(new), ..sign_in }).await?;
             print_status("the password was changed elsewhere; this device uses the new one now");
         }
         signed_in => {

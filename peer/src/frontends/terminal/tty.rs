@@ -71,7 +71,7 @@ pub(crate) fn set_echo(shown: bool) -> io::Result<()> {
 
 /// Asks for a line; `None` at the end of input. The echo is on for this line only: later input, before the next
 /// question, may already be a password.
-pub(crate) fn ask(question: &str) -> io::Result<Option<String>> {
+pub(crate) fn prompt(question: &str) -> io::Result<Option<String>> {
     set_echo(true)?;
     let answer = read_answer(question);
     set_echo(false)?;
@@ -89,7 +89,7 @@ fn read_answer(question: &str) -> io::Result<Option<String>> {
 
 /// Asks for a line that is not shown while it is typed. The echo is off before the question appears, so that no early
 /// letter is visible. It stays off after the answer, because another secret may follow.
-pub(crate) fn ask_hidden(question: &str) -> io::Result<Option<String>> {
+pub(crate) fn prompt_hidden(question: &str) -> io::Result<Option<String>> {
     set_echo(false)?;
     read_answer(question)
 }

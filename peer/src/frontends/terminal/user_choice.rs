@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use commons::names::Username;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::frontends::terminal::prompts::{PASSWORD, SignInError, ask_line, print};
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::sign_in_options::SignInOptions;
+use crate::frontends::terminal::start_prompts::{PASSWORD, SignInError, print, prompt_line};
 
 /// The chosen user, and the question for the password.
 pub(crate) struct UserChoice {
@@ -45,19 +45,19 @@ pub(crate) async fn choose_user(
         (_, false) => {
             Err(SignInError::Usage("say who you are with --username NAME: nobody can be asked here"))
         }
-        ([], true) => ask_name().await.map(UserChoice::named),
+        ([], true) => prompt_name().await.map(UserChoice::named),
         (several, true) => {
             let names: Vec<_> = several.iter().map(|name| name.as_str()).collect();
             print(format!("Accounts on this computer: {}\n", names.join(", "))).await?;
-            ask_name().await.map(UserChoice::named)
+            prompt_name().await.map(UserChoice::named)
         }
     }
 }
 
 /// Asks for a user name until it is valid.
-pub(crate) async fn ask_name() -> Result<Username, SignInError> {
+pub(crate) async fn prompt_name() -> Result<Username, SignInError> {
     loop {
-        let typed = ask_line("Your name: ").await?;
+        let typed = prompt_line("Your name: ").await?;
         match Username::parse(&typed.trim().nfc().collect::<String>()) {
             Ok(username) => return Ok(username),
             Err(error) => print(format!("{}\n", sanitize(&error.to_string()))).await?,

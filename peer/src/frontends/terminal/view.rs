@@ -219,9 +219,9 @@ impl View {
         self.room_rows().header(room)
     }
 
-    fn room_changed(&mut self, name: &RoomName, change: ChangeKind, who: &Username) -> Vec<String> {
+    fn room_changed(&mut self, name: &RoomName, change: ChangeKind, user: &Username) -> Vec<String> {
         let here = self.is_open(&Conversation::Room(name.clone()));
-        vec![self.room_rows().change(name, change, who, here)]
+        vec![self.room_rows().change(name, change, user, here)]
     }
 
     fn room_rows(&self) -> RoomRows<'_> {

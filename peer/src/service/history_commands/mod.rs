@@ -5,7 +5,7 @@
 
 mod excerpt;
 mod naming;
-mod query;
+mod search_query;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::past::{
-    After, Before, FoundMessage, KeptConversation, OwnMessage, PastMessage, WaitingMessage,
+    After, Before, ConversationSummary, FoundMessage, OwnMessage, PastMessage, WaitingMessage,
 };
 use crate::api::snapshot::Snapshot;
 use crate::engine::conversation_name::named;
@@ -36,7 +36,7 @@ use crate::history::tables::Tables;
 use crate::limits::{EXPORT_PAGE, HISTORY_PAGE, HISTORY_PAGE_MAX, RECEIPTS};
 use crate::service::history_commands::excerpt::excerpt;
 use crate::service::history_commands::naming::{NameError, StoredConversation, names, resolve};
-use crate::service::history_commands::query::Query;
+use crate::service::history_commands::search_query::SearchQuery;
 use crate::service::{PeerService, dispatch};
 
 impl PeerService {
@@ -66,11 +66,11 @@ impl PeerService {
             Some(Before { id: before, from }) => tables.page_before(&id, (&before, from.as_ref()), lines + 1),
             None => tables.page(&id, None, lines + 1).map(Some),
         });
-        let mut kept = page.await?.ok_or(CommandError::NotStored)?;
+        let mut stored = page.await?.ok_or(CommandError::NotStored)?;
         // One message more than requested shows that there are older ones.
-        let more = kept.len() > lines;
-        kept.drain(..kept.len().saturating_sub(lines));
-        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
+        let more = stored.len() > lines;
+        stored.drain(..stored.len().saturating_sub(lines));
+        Ok(Answer::History { of, named, lines: stored.into_iter().map(past_message).collect(), more })
     }
 
     /// Returns the first messages of a conversation after a given one.
@@ -87,10 +87,10 @@ impl PeerService {
         let After { id: after, from } = after;
         let page =
             history.transaction(move |tables| tables.page_after(&id, (&after, from.as_ref()), lines + 1));
-        let mut kept = page.await?.ok_or(CommandError::NotStored)?;
-        let more = kept.len() > lines;
-        kept.truncate(lines);
-        Ok(Answer::History { of, named, lines: kept.into_iter().map(past_message).collect(), more })
+        let mut stored = page.await?.ok_or(CommandError::NotStored)?;
+        let more = stored.len() > lines;
+        stored.truncate(lines);
+        Ok(Answer::History { of, named, lines: stored.into_iter().map(past_message).collect(), more })
     }
 
     /// Returns the messages of all conversations that match the typed query.
@@ -101,8 +101,8 @@ impl PeerService {
         before: Option<Before>,
     ) -> Result<Answer, CommandError> {
         self.look().await?;
-        let Query { words, from, conversation, since, until } =
-            Query::parse(words).map_err(CommandError::Usage)?;
+        let SearchQuery { words, from, conversation, since, until } =
+            SearchQuery::parse(words).map_err(CommandError::Usage)?;
         let of = match conversation {
             Some(named) => Some(self.looked_at(history, Some(named)).await?.id),
             None => None,
@@ -119,11 +119,11 @@ impl PeerService {
         let more = lines.len() > HISTORY_PAGE;
         lines.truncate(HISTORY_PAGE);
         let names = self.names(history).await?;
-        let found = |kept: StoredMessage| {
+        let found = |stored: StoredMessage| {
             let StoredConversation { of, named, .. } =
-                names.iter().find(|it| it.id == kept.conversation)?.clone();
-            let excerpt = (!kept.hits.is_empty()).then(|| excerpt(&kept.text, &kept.hits).into());
-            Some(FoundMessage { of, named, excerpt, message: past_message(kept) })
+                names.iter().find(|it| it.id == stored.conversation)?.clone();
+            let excerpt = (!stored.hits.is_empty()).then(|| excerpt(&stored.text, &stored.hits).into());
+            Some(FoundMessage { of, named, excerpt, message: past_message(stored) })
         };
         Ok(Answer::Found { lines: lines.into_iter().filter_map(found).collect(), more })
     }
@@ -141,21 +141,21 @@ impl PeerService {
             .map(|user| (ConversationId::Private(user.clone()), Conversation::Private(user)));
         let mut current: BTreeMap<_, _> = rooms.chain(private).collect();
         let mut all = Vec::new();
-        for kept in list {
-            let Some(name) = names.iter().find(|it| it.id == kept.name.0).cloned() else { continue };
+        for stored in list {
+            let Some(name) = names.iter().find(|it| it.id == stored.name.0).cloned() else { continue };
             let part = current.remove(&name.id);
-            all.push(KeptConversation {
+            all.push(ConversationSummary {
                 id: name.id.room(),
                 of: name.of,
                 named: name.named,
-                messages: kept.messages,
-                first: Some(kept.sent.0),
-                last: Some(kept.sent.1),
+                messages: stored.messages,
+                first: Some(stored.sent.0),
+                last: Some(stored.sent.1),
                 ended: part.is_none(),
                 unread: 0,
             });
         }
-        let empty = current.into_iter().map(|(id, conversation)| KeptConversation {
+        let empty = current.into_iter().map(|(id, conversation)| ConversationSummary {
             of: conversation.into(),
             named: None,
             id: id.room(),
@@ -292,7 +292,7 @@ impl PeerService {
             return Ok(StoredConversation { id, of: conversation.into(), named: None });
         }
         resolve(&self.names(history).await?, &conversation).map_err(|why| match why {
-            NameError::Unknown => MissingConversation::NotKept(conversation.clone()).into(),
+            NameError::Unknown => MissingConversation::NotStored(conversation.clone()).into(),
             NameError::Ambiguous => CommandError::Usage(
                 "several rooms match: type more digits, as /conversations shows them".to_owned(),
             ),
@@ -301,10 +301,10 @@ impl PeerService {
 
     /// Returns the names of the stored conversations.
     async fn names(&self, history: &History) -> Result<Vec<StoredConversation>, CommandError> {
-        let kept = history.transaction(|tables| tables.conversations()).await?;
+        let stored = history.transaction(|tables| tables.conversations()).await?;
         let rooms = self.engine.snapshot(self.signed_out()).await?.rooms;
         let current: Vec<_> = rooms.into_iter().map(|room| (room.name, room.id)).collect();
-        Ok(names(&kept, &current))
+        Ok(names(&stored, &current))
     }
 }
 
@@ -353,7 +353,7 @@ fn own_message(Receipt { message, has, written, waits }: Receipt) -> OwnMessage 
     OwnMessage { id, content: text.into(), sent_at, has, written, waits }
 }
 
-fn past_message(kept: StoredMessage) -> PastMessage {
-    let StoredMessage { id, from, text, sent_at, signed, .. } = kept;
+fn past_message(stored: StoredMessage) -> PastMessage {
+    let StoredMessage { id, from, text, sent_at, signed, .. } = stored;
     PastMessage { id, from, content: text.into(), sent_at, signed, filtered: false }
 }

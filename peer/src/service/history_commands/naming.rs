@@ -31,16 +31,16 @@ pub(crate) enum NameError {
     Ambiguous,
 }
 
-/// Returns all names. `kept` is in the order in which the conversations were met; `current` are the rooms of this user.
-pub(crate) fn names(kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<StoredConversation> {
-    let named = kept.iter().filter_map(|(id, room)| match (id, room) {
+/// Returns all names. `stored` is in the order in which the conversations were met; `current` are the rooms of this user.
+pub(crate) fn names(stored: &[NamedConversation], current: &[(RoomName, Uuid)]) -> Vec<StoredConversation> {
+    let named = stored.iter().filter_map(|(id, room)| match (id, room) {
         (ConversationId::Private(user), _) => {
             Some(StoredConversation { id: id.clone(), of: PastConversation::With(user.clone()), named: None })
         }
         (ConversationId::Room(uuid), Some(name)) => {
             let of = PastConversation::Room(name.clone());
             let named =
-                if is_plain(*uuid, name, kept, current) { None } else { long_name(*uuid, name, kept) };
+                if is_plain(*uuid, name, stored, current) { None } else { long_name(*uuid, name, stored) };
             Some(StoredConversation { id: id.clone(), of, named })
         }
         // The name of this room never arrived.
@@ -76,26 +76,26 @@ pub(crate) fn resolve(
     }
 }
 
-fn is_plain(id: Uuid, name: &RoomName, kept: &[NamedConversation], current: &[(RoomName, Uuid)]) -> bool {
+fn is_plain(id: Uuid, name: &RoomName, stored: &[NamedConversation], current: &[(RoomName, Uuid)]) -> bool {
     match current.iter().find(|(room, _)| room == name) {
         Some((_, member_of)) => *member_of == id,
-        None => called(name, kept).last() == Some(id),
+        None => called(name, stored).last() == Some(id),
     }
 }
 
 /// Returns the name followed by the shortest end of the id that no other room of that name shares.
-fn long_name(id: Uuid, name: &RoomName, kept: &[NamedConversation]) -> Option<RoomName> {
+fn long_name(id: Uuid, name: &RoomName, stored: &[NamedConversation]) -> Option<RoomName> {
     let digits = id.to_string();
     let lengths = MESSAGE_ID_DIGITS..=digits.len();
     let unique = lengths.map(|length| &digits[digits.len() - length..]).find(|end| {
-        !end.starts_with('-') && called(name, kept).filter(|other| ends(*other, end)).count() == 1
+        !end.starts_with('-') && called(name, stored).filter(|other| ends(*other, end)).count() == 1
     })?;
     // A name of maximum length leaves no place for the id, so the whole id replaces it.
     RoomName::parse(&format!("{name}#{unique}")).or_else(|_| RoomName::parse(&format!("#{digits}"))).ok()
 }
 
-fn called<'a>(name: &'a RoomName, kept: &'a [NamedConversation]) -> impl Iterator<Item = Uuid> + 'a {
-    kept.iter().filter(move |(_, room)| room.as_ref() == Some(name)).filter_map(|(id, _)| id.room())
+fn called<'a>(name: &'a RoomName, stored: &'a [NamedConversation]) -> impl Iterator<Item = Uuid> + 'a {
+    stored.iter().filter(move |(_, room)| room.as_ref() == Some(name)).filter_map(|(id, _)| id.room())
 }
 
 fn ends(id: Uuid, digits: &str) -> bool {
@@ -112,7 +112,7 @@ mod tests {
         RoomName::parse(name).unwrap()
     }
 
-    fn kept(rooms: &[(u128, &str)]) -> Vec<NamedConversation> {
+    fn stored(rooms: &[(u128, &str)]) -> Vec<NamedConversation> {
         rooms
             .iter()
             .map(|(id, name)| (ConversationId::Room(Uuid::from_u128(*id)), Some(room(name))))
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn a_name_means_the_newest_room_and_older_ones_have_their_ids() {
-        let kept = kept(&[(0x1aaaa, "sala"), (0x2bbbb, "sala"), (3, "equipe")]);
-        let all = names(&kept, &[]);
+        let stored = stored(&[(0x1aaaa, "sala"), (0x2bbbb, "sala"), (3, "equipe")]);
+        let all = names(&stored, &[]);
         let shown: Vec<_> = all.iter().map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
         assert_eq!(shown, [Some("sala#aaaa".to_owned()), None, None]);
         assert_eq!(found(&all, "sala"), Ok(Uuid::from_u128(0x2bbbb)));
@@ -137,21 +137,21 @@ mod tests {
             assert_eq!(found(&all, unknown), Err(NameError::Unknown), "{unknown}");
         }
         // A room of this user takes precedence over a newer one.
-        let member = names(&kept, &[(room("sala"), Uuid::from_u128(0x1aaaa))]);
+        let member = names(&stored, &[(room("sala"), Uuid::from_u128(0x1aaaa))]);
         assert_eq!(found(&member, "sala"), Ok(Uuid::from_u128(0x1aaaa)));
         assert_eq!(found(&member, "sala#bbbb"), Ok(Uuid::from_u128(0x2bbbb)));
     }
 
     #[test]
     fn a_room_that_is_really_called_so_goes_before_an_id() {
-        let all = names(&kept(&[(0xaaaa, "sala"), (2, "sala"), (3, "sala#aaaa")]), &[]);
+        let all = names(&stored(&[(0xaaaa, "sala"), (2, "sala"), (3, "sala#aaaa")]), &[]);
         assert_eq!(found(&all, "sala#aaaa"), Ok(Uuid::from_u128(3)));
         assert_eq!(found(&all, "sala#0aaaa"), Ok(Uuid::from_u128(0xaaaa)));
     }
 
     #[test]
     fn names_of_ids_that_end_alike_differ() {
-        let all = names(&kept(&[(0x1_aaaa, "sala"), (0x2_aaaa, "sala"), (3, "sala")]), &[]);
+        let all = names(&stored(&[(0x1_aaaa, "sala"), (0x2_aaaa, "sala"), (3, "sala")]), &[]);
         let shown: Vec<_> = all.iter().filter_map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
         assert_eq!(shown, ["sala#1aaaa", "sala#2aaaa"]);
         assert_eq!(found(&all, "sala#aaaa"), Err(NameError::Ambiguous));
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn the_longest_name_means_the_newest_room_too() {
         let longest = "x".repeat(commons::limits::ROOM_NAME_MAX);
-        let all = names(&kept(&[(0xaaaa, &longest), (2, &longest)]), &[]);
+        let all = names(&stored(&[(0xaaaa, &longest), (2, &longest)]), &[]);
         assert_eq!(found(&all, &longest), Ok(Uuid::from_u128(2)));
         let older = all[0].named.as_ref().unwrap().to_string();
         assert_eq!(older, "#00000000-0000-0000-0000-00000000aaaa");

@@ -9,7 +9,7 @@ use crate::api::conversation::Conversation;
 
 /// A search query as it is typed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Query {
+pub(crate) struct SearchQuery {
     /// The words that are no filter, separated by spaces.
     pub(crate) words: String,
     pub(crate) from: Option<Username>,
@@ -20,7 +20,7 @@ pub(crate) struct Query {
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
-impl Query {
+impl SearchQuery {
     /// Parses a query; a day begins and ends by this device's clock. An error says what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut query = Self::default();
@@ -106,8 +106,8 @@ fn tokens(text: &str) -> impl Iterator<Item = Token<'_>> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Query {
-        Query::parse(text).unwrap()
+    fn parsed(text: &str) -> SearchQuery {
+        SearchQuery::parse(text).unwrap()
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             "from:bob http://x note:5 in: Größe"
         );
         assert_eq!(parsed(r#""open"#).words, "open");
-        assert_eq!(parsed("  "), Query::default());
+        assert_eq!(parsed("  "), SearchQuery::default());
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
             ("until:2026-02-30", "until:2026-11-30"),
             ("until:+262142-12-31", "until:2026-11-30"),
         ] {
-            assert!(Query::parse(text).unwrap_err().contains(named), "{text}");
+            assert!(SearchQuery::parse(text).unwrap_err().contains(named), "{text}");
         }
     }
 }

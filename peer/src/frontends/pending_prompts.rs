@@ -1,6 +1,6 @@
-//! The state of questions to a person. Pure.
+//! The prompts that a person has not answered, and the commands that wait for the answers. Pure.
 //!
-//! Their answers are the password that unlocks the history, those of `/password`, and the confirmation of a loss.
+//! An answer is the password that unlocks the history, a password of `/password`, or the confirmation of a loss.
 
 use commons::protocol::with_tracker::RoomsFate;
 
@@ -12,16 +12,16 @@ use crate::identity::password::Password;
 
 /// The answers so far, and the commands that wait for them.
 #[derive(Default)]
-pub(crate) struct Asking {
+pub(crate) struct PendingPrompts {
     new_password: NewPassword,
     /// The command that runs after the history is unlocked.
-    looking: Option<Command>,
+    password_for: Option<Command>,
     /// The command that runs after a confirmation.
-    confirming: Option<Command>,
+    confirmation_for: Option<Command>,
 }
 
 /// Returns true if a command carries the password.
-pub(crate) fn tells_password(command: &Command) -> bool {
+pub(crate) fn carries_password(command: &Command) -> bool {
     matches!(
         command,
         Command::Unlock { .. } | Command::Account(AccountCommand::Delete { password: Some(_), .. })
@@ -38,7 +38,7 @@ fn rooms_fate(answer: &str) -> Option<RoomsFate> {
 }
 
 /// The next step after an answer.
-pub(crate) enum Next {
+pub(crate) enum PromptStep {
     /// Run this command.
     Run(Command),
     /// Run this command, which checks the password of now; then wait for the answers to further questions.
@@ -49,7 +49,7 @@ pub(crate) enum Next {
     Refuse(CommandError, &'static [&'static str]),
 }
 
-impl Asking {
+impl PendingPrompts {
     /// Begins `/password` with its first question.
     pub(crate) fn begin(&mut self) {
         self.new_password = NewPassword::default();
@@ -57,26 +57,26 @@ impl Asking {
 
     /// Notes a command that needs the password first. Returns true if the command carried a wrong password.
     pub(crate) fn password(&mut self, command: Command) -> bool {
-        let wrong = tells_password(&command);
+        let wrong = carries_password(&command);
         if !wrong {
-            self.looking = Some(command);
+            self.password_for = Some(command);
         }
         wrong
     }
 
     /// Returns true if the next line is the password, from a terminal or a pipe.
     pub(crate) fn wants_password(&self) -> bool {
-        self.looking.is_some()
+        self.password_for.is_some()
     }
 
     /// Ends the question for the password. Returns the command that waited for it.
     pub(crate) fn take_waiting(&mut self) -> Option<Command> {
-        self.looking.take()
+        self.password_for.take()
     }
 
     /// Returns the command that carries the password.
     pub(crate) fn with_password(&self, password: Password) -> Command {
-        match &self.looking {
+        match &self.password_for {
             Some(Command::Account(AccountCommand::Delete { name, rooms, .. })) => {
                 let (name, password, rooms) = (name.clone(), Some(password), *rooms);
                 Command::Account(AccountCommand::Delete { name, password, rooms })
@@ -87,22 +87,22 @@ impl Asking {
 
     /// Returns true if the password is for the deletion of the account, not for the history.
     pub(crate) fn is_for_deletion(&self) -> bool {
-        matches!(self.looking, Some(Command::Account(_)))
+        matches!(self.password_for, Some(Command::Account(_)))
     }
 
     /// Notes a command that needs a confirmation first.
     pub(crate) fn confirm(&mut self, command: Command) {
-        self.confirming = Some(command);
+        self.confirmation_for = Some(command);
     }
 
     /// Returns true if the next line is a confirmation or a refusal.
     pub(crate) fn wants_yes(&self) -> bool {
-        self.confirming.is_some()
+        self.confirmation_for.is_some()
     }
 
     /// Returns what a refusal means.
     pub(crate) fn refusal(&self) -> &'static str {
-        match self.confirming {
+        match self.confirmation_for {
             Some(Command::Leave { .. }) => "you are still in it",
             _ => "nothing was deleted",
         }
@@ -111,7 +111,7 @@ impl Asking {
     /// Returns the command if the answer confirms it.
     pub(crate) fn confirmed(&mut self, answer: &str) -> Option<Command> {
         let answer = answer.trim().to_lowercase();
-        match (self.confirming.take()?, answer.as_str()) {
+        match (self.confirmation_for.take()?, answer.as_str()) {
             (Command::Account(AccountCommand::Delete { name, password, .. }), answer) => {
                 let rooms = rooms_fate(answer)?;
                 Some(Command::Account(AccountCommand::Delete { name, password, rooms }))
@@ -121,26 +121,26 @@ impl Asking {
         }
     }
 
-    /// Handles the next answer. An empty one ends the questions.
-    pub(crate) fn answer(&mut self, answer: Password) -> Next {
-        if self.looking.is_some() {
+    /// Handles the next answer. An empty one ends the prompts.
+    pub(crate) fn answer(&mut self, answer: Password) -> PromptStep {
+        if self.password_for.is_some() {
             if !answer.is_empty() {
-                return Next::Run(self.with_password(answer));
+                return PromptStep::Run(self.with_password(answer));
             }
             let why = if self.is_for_deletion() { "nothing was deleted" } else { "the history stays locked" };
-            self.looking = None;
-            return Next::Refuse(CommandError::usage(why), &[]);
+            self.password_for = None;
+            return PromptStep::Refuse(CommandError::usage(why), &[]);
         }
         match self.new_password.answer(answer) {
-            Answered::Complete(command) => Next::Run(Command::Account(command)),
-            Answered::Old(password) => Next::Check(Command::Unlock { password }),
-            Answered::More => Next::Wait,
-            Answered::Nothing => Next::Refuse(CommandError::usage("the password stays as it is"), &[]),
-            Answered::Different => Next::Refuse(
+            Answered::Complete(command) => PromptStep::Run(Command::Account(command)),
+            Answered::Old(password) => PromptStep::Check(Command::Unlock { password }),
+            Answered::More => PromptStep::Wait,
+            Answered::Nothing => PromptStep::Refuse(CommandError::usage("the password stays as it is"), &[]),
+            Answered::Different => PromptStep::Refuse(
                 CommandError::usage("The two new passwords are different. Type the new one again, twice."),
                 &QUESTIONS[1..],
             ),
-            Answered::TooShort => Next::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
+            Answered::TooShort => PromptStep::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
         }
     }
 }
@@ -150,18 +150,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_is_for_what_was_asked_and_an_empty_one_is_none() {
-        let mut asking = Asking::default();
-        assert!(!asking.password(Command::Search { words: "x".into(), before: None }));
-        let Next::Run(unlock @ Command::Unlock { .. }) = asking.answer(Password::typed("wrong")) else {
+    fn password_is_for_the_waiting_command_and_empty_is_none() {
+        let mut pending_prompts = PendingPrompts::default();
+        assert!(!pending_prompts.password(Command::Search { words: "x".into(), before: None }));
+        let PromptStep::Run(unlock @ Command::Unlock { .. }) =
+            pending_prompts.answer(Password::typed("wrong"))
+        else {
             panic!("no command")
         };
-        assert!(asking.password(unlock), "it was wrong");
-        assert!(asking.wants_password());
-        assert!(asking.take_waiting() == Some(Command::Search { words: "x".into(), before: None }));
-        asking.password(Command::History { lines: 1, conversation: None, before: None, after: None });
-        assert!(matches!(asking.answer(Password::typed("")), Next::Refuse(..)));
-        assert!(!asking.wants_password());
+        assert!(pending_prompts.password(unlock), "it was wrong");
+        assert!(pending_prompts.wants_password());
+        assert!(pending_prompts.take_waiting() == Some(Command::Search { words: "x".into(), before: None }));
+        pending_prompts.password(Command::History {
+            lines: 1,
+            conversation: None,
+            before: None,
+            after: None,
+        });
+        assert!(matches!(pending_prompts.answer(Password::typed("")), PromptStep::Refuse(..)));
+        assert!(!pending_prompts.wants_password());
     }
 
     #[test]
@@ -169,13 +176,13 @@ mod tests {
         let delete = |password| {
             Command::Account(AccountCommand::Delete { name: None, password, rooms: RoomsFate::Delete })
         };
-        let mut asking = Asking::default();
-        assert!(!asking.password(delete(None)));
+        let mut pending_prompts = PendingPrompts::default();
+        assert!(!pending_prompts.password(delete(None)));
         let secret = Password::typed("secret");
-        let Next::Run(command) = asking.answer(secret.clone()) else { panic!("no command") };
+        let PromptStep::Run(command) = pending_prompts.answer(secret.clone()) else { panic!("no command") };
         assert!(command == delete(Some(secret)));
-        assert!(asking.password(command), "it was wrong");
-        assert!(asking.is_for_deletion());
+        assert!(pending_prompts.password(command), "it was wrong");
+        assert!(pending_prompts.is_for_deletion());
     }
 
     #[test]
@@ -189,9 +196,9 @@ mod tests {
             ("y", None),
             ("no", None),
         ] {
-            let mut asking = Asking::default();
-            asking.confirm(delete(RoomsFate::HandOn));
-            assert!(asking.confirmed(answer) == fate.map(delete), "{answer:?}");
+            let mut pending_prompts = PendingPrompts::default();
+            pending_prompts.confirm(delete(RoomsFate::HandOn));
+            assert!(pending_prompts.confirmed(answer) == fate.map(delete), "{answer:?}");
         }
     }
 
@@ -200,10 +207,10 @@ mod tests {
         for (answer, yes) in
             [("y", true), (" YES ", true), ("sim", true), ("", false), ("n", false), ("x", false)]
         {
-            let mut asking = Asking::default();
-            asking.confirm(Command::Quit);
-            assert_eq!(asking.confirmed(answer).is_some(), yes, "{answer:?}");
-            assert!(!asking.wants_yes(), "it is asked once");
+            let mut pending_prompts = PendingPrompts::default();
+            pending_prompts.confirm(Command::Quit);
+            assert_eq!(pending_prompts.confirmed(answer).is_some(), yes, "{answer:?}");
+            assert!(!pending_prompts.wants_yes(), "it is asked once");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The questions to a person at a terminal, one row each, before the line editor starts.
+//! The prompts at a terminal before the line editor starts, one row each.
 
 use std::io;
 use std::path::PathBuf;
@@ -52,14 +52,14 @@ impl SignInError {
 }
 
 /// Asks for a line that is shown while it is typed.
-pub(crate) async fn ask_line(question: &'static str) -> Result<String, SignInError> {
-    asked(move || tty::ask(question)).await
+pub(crate) async fn prompt_line(question: &'static str) -> Result<String, SignInError> {
+    answered(move || tty::prompt(question)).await
 }
 
-pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
+pub(crate) async fn prompt_yes(question: String) -> Result<bool, SignInError> {
     loop {
         let question = question.clone();
-        match asked(move || tty::ask(&question)).await?.trim().to_lowercase().as_str() {
+        match answered(move || tty::prompt(&question)).await?.trim().to_lowercase().as_str() {
             "" | "y" | "yes" | "s" | "sim" => return Ok(true),
             "n" | "no" | "não" => return Ok(false),
             _ => print("Type y or n.\n".to_owned()).await?,
@@ -68,9 +68,9 @@ pub(crate) async fn ask_yes(question: String) -> Result<bool, SignInError> {
 }
 
 /// Asks for a password. A new one is typed twice, because nobody can see a typing error.
-pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password, SignInError> {
+pub(crate) async fn prompt_password(question: String, new: bool) -> Result<Password, SignInError> {
     loop {
-        let password = ask_hidden(question.clone()).await?;
+        let password = prompt_hidden(question.clone()).await?;
         if password.is_empty() {
             print("A password needs at least one character.\n".to_owned()).await?;
             continue;
@@ -86,13 +86,13 @@ pub(crate) async fn ask_password(question: String, new: bool) -> Result<Password
 }
 
 /// Asks for a password that may be empty.
-pub(crate) async fn ask_hidden(question: String) -> Result<Password, SignInError> {
-    Ok(Password::typed(asked(move || tty::ask_hidden(&question)).await?))
+pub(crate) async fn prompt_hidden(question: String) -> Result<Password, SignInError> {
+    Ok(Password::typed(answered(move || tty::prompt_hidden(&question)).await?))
 }
 
 /// Returns true if the user repeats the new password correctly.
 async fn is_repeated(password: &Password) -> Result<bool, SignInError> {
-    Ok(ask_hidden("The same again: ".to_owned()).await? == *password)
+    Ok(prompt_hidden("The same again: ".to_owned()).await? == *password)
 }
 
 /// Returns the typed password if the user repeats it and it is long enough; else a new one, typed twice.
@@ -104,7 +104,7 @@ pub(crate) async fn confirmed(password: Password) -> Result<Password, SignInErro
     } else {
         print(DIFFERENT.to_owned()).await?;
     }
-    ask_password(PASSWORD.to_owned(), true).await
+    prompt_password(PASSWORD.to_owned(), true).await
 }
 
 /// Says that a new password is too short, as rows of a narrow screen.
@@ -116,14 +116,14 @@ fn too_short() -> String {
 }
 
 pub(crate) async fn print(text: String) -> Result<(), SignInError> {
-    asked(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
+    answered(move || tty::say(&text).map(|()| Some(String::new()))).await.map(drop)
 }
 
 /// Asks on a separate thread, which is abandoned if the program ends before the answer.
-async fn asked(
-    ask: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
+async fn answered(
+    prompt: impl FnOnce() -> io::Result<Option<String>> + Send + 'static,
 ) -> Result<String, SignInError> {
-    let (answer, asked) = oneshot::channel();
-    thread::Builder::new().name("question".to_owned()).spawn(move || answer.send(ask()))?;
-    asked.await.map_err(|_| SignInError::Left)??.ok_or(SignInError::Left)
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new().name("question".to_owned()).spawn(move || answer.send(prompt()))?;
+    answered.await.map_err(|_| SignInError::Left)??.ok_or(SignInError::Left)
 }

@@ -1,16 +1,16 @@
-//! Questions to the person at the terminal, and the handling of the answers.
+//! The prompts for passwords and confirmations during the chat, and the handling of the answers.
 //!
-//! Hidden answers are passwords, open answers are confirmations.
+//! Passwords are not shown while they are typed. Confirmations are.
 
 use crate::api::Command;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
 use crate::frontends::Frontend;
-use crate::frontends::asking::Next;
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::json::replies::Origin;
 use crate::frontends::new_password::QUESTIONS;
 use crate::frontends::output::OutputClosed;
+use crate::frontends::pending_prompts::PromptStep;
 use crate::frontends::renderer::Renderer;
 use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::losses::{Warning, rooms_question, warning};
@@ -18,20 +18,20 @@ use crate::identity::password::Password;
 
 impl Frontend {
     /// Asks questions with hidden answers, if an editor can hide them.
-    pub(crate) fn ask(&self, questions: &[&str]) {
+    pub(crate) fn prompt(&self, questions: &[&str]) {
         if let Some(editor) = &self.editor {
-            editor.ask(questions);
+            editor.prompt(questions);
         }
     }
 
     /// Handles the next hidden answer: the password that unlocks the history, or one of `/password`.
     pub(crate) async fn take_secret(&mut self, answer: Password) -> Result<Option<Command>, OutputClosed> {
-        match self.asking.answer(answer) {
-            Next::Run(command) => return Ok(Some(command)),
-            Next::Check(unlock) => self.check_old_password(&unlock).await?,
-            Next::Wait => self.show(Vec::new()).await?,
-            Next::Refuse(why, questions) => {
-                self.ask(questions);
+        match self.pending_prompts.answer(answer) {
+            PromptStep::Run(command) => return Ok(Some(command)),
+            PromptStep::Check(unlock) => self.check_old_password(&unlock).await?,
+            PromptStep::Wait => self.show(Vec::new()).await?,
+            PromptStep::Refuse(why, questions) => {
+                self.prompt(questions);
                 return self.refuse(&why).await;
             }
         }
@@ -42,15 +42,15 @@ impl Frontend {
     async fn check_old_password(&mut self, unlock: &Command) -> Result<(), OutputClosed> {
         match self.execute(unlock).await? {
             Some(Err(CommandError::PasswordWanted { tries_left })) => {
-                self.asking.begin();
-                self.ask(&QUESTIONS);
+                self.pending_prompts.begin();
+                self.prompt(&QUESTIONS);
                 let left = counted(tries_left, "try", "tries");
                 self.refuse(&CommandError::usage(&format!("wrong password: {left} left"))).await?;
             }
             Some(Err(error)) => {
-                self.asking.begin();
-                self.ask(&[]);
-                if !self.is_last_word(&error.words()) {
+                self.pending_prompts.begin();
+                self.prompt(&[]);
+                if !self.is_final_error(&error.words()) {
                     self.refuse(&error).await?;
                 }
             }
@@ -60,7 +60,7 @@ impl Frontend {
     }
 
     /// Asks a person for confirmation before data is lost. Returns true if the command waits for it.
-    pub(crate) async fn asks_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
+    pub(crate) async fn confirm_first(&mut self, command: &Command) -> Result<bool, OutputClosed> {
         if !self.person {
             return Ok(false);
         }
@@ -74,19 +74,19 @@ impl Frontend {
         let asked =
             if let Loss::Account { .. } = &loss { rooms_question(&loss) } else { Some(warning(&loss)) };
         let Some(Warning { mut rows, question }) = asked else { return Ok(false) };
-        self.asking.confirm(command.clone());
+        self.pending_prompts.confirm(command.clone());
         match &self.editor {
-            Some(editor) => editor.ask_openly(&question),
+            Some(editor) => editor.prompt_visibly(&question),
             None => rows.push(question),
         }
         self.show(rows).await?;
         Ok(true)
     }
 
-    /// Handles the answer to that question. Returns the command if it was confirmed.
+    /// Handles the answer to the prompt for a confirmation. Returns the command if it was confirmed.
     pub(crate) async fn answered(&mut self, answer: &str) -> Result<Option<Command>, OutputClosed> {
-        let refusal = self.asking.refusal();
-        let confirmed = self.asking.confirmed(answer);
+        let refusal = self.pending_prompts.refusal();
+        let confirmed = self.pending_prompts.confirmed(answer);
         if confirmed.is_none() {
             return self.refuse(&CommandError::usage(refusal)).await;
         }
@@ -96,32 +96,32 @@ impl Frontend {
     }
 
     /// Asks for the password that this command needs.
-    pub(crate) async fn ask_password(
+    pub(crate) async fn prompt_password(
         &mut self,
         command: Command,
         tries_left: usize,
     ) -> Result<(), OutputClosed> {
         let command_loss =
             self.service.loss(&command).await.filter(|loss| matches!(loss, Loss::Account { .. }));
-        let wrong = self.asking.password(command);
+        let wrong = self.pending_prompts.password(command);
         if !wrong {
-            self.asked_from = self.renderer.begin(Origin::default());
+            self.prompt_origin = self.renderer.begin(Origin::default());
         }
         let loss = command_loss.map(|loss| warning(&loss));
         if let Some(loss) = loss.as_ref().filter(|_| !wrong && matches!(self.renderer, Renderer::Text(_))) {
             self.show(loss.rows.clone()).await?;
         }
         let left = counted(tries_left, "try", "tries");
-        let asked = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
+        let question = loss.map_or_else(|| "Your password, to look back".to_owned(), |loss| loss.question);
         if self.editor.is_none() {
-            if let (Renderer::Text(_), true) = (&self.renderer, self.asking.is_for_deletion()) {
+            if let (Renderer::Text(_), true) = (&self.renderer, self.pending_prompts.is_for_deletion()) {
                 return self
-                    .show(vec![format!("{asked} ({left} left): the next line is taken for it")])
+                    .show(vec![format!("{question} ({left} left): the next line is taken for it")])
                     .await;
             }
             return self.refuse(&CommandError::PasswordWanted { tries_left }).await.map(drop);
         }
-        self.ask(&[&format!("{asked}: {left} left (not shown; empty ends this)")]);
+        self.prompt(&[&format!("{question}: {left} left (not shown; empty ends this)")]);
         if wrong {
             self.refuse(&CommandError::usage("wrong password")).await.map(drop)
         } else {
@@ -134,13 +134,13 @@ impl Frontend {
         &mut self,
         unlocked: Result<(), CommandError>,
     ) -> Result<CommandOutcome, OutputClosed> {
-        let looking = self.asking.take_waiting();
+        let waiting = self.pending_prompts.take_waiting();
         // The answer may have arrived before the question was shown.
-        self.ask(&[]);
-        match (unlocked, looking) {
+        self.prompt(&[]);
+        match (unlocked, waiting) {
             (Ok(()), Some(command)) => return Ok(CommandOutcome::Unlocked(command)),
             (Ok(()), None) => {}
-            (Err(error), _) if self.is_last_word(&error.words()) => {}
+            (Err(error), _) if self.is_final_error(&error.words()) => {}
             (Err(error), _) => drop(self.refuse(&error).await?),
         }
         Ok(CommandOutcome::Out)

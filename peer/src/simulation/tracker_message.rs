@@ -8,14 +8,14 @@ use crate::engine::input::Input;
 
 /// A reply or a push of the tracker.
 #[derive(Debug, Clone)]
-pub(crate) enum TrackerWord {
+pub(crate) enum TrackerOutput {
     SignedIn(Vec<RoomSnapshot>),
     Entered(RoomSnapshot),
     Left(RoomSnapshot),
     Update(RoomUpdate),
 }
 
-impl TrackerWord {
+impl TrackerOutput {
     /// Returns the inputs of this user's engine.
     pub(crate) fn into_inputs(self, me: &Username) -> Vec<Input> {
         match self {
