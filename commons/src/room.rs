@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn room_goes_to_the_member_who_is_there_longest() {
+    fn room_goes_to_its_longest_member() {
         let mut room = sala();
         assert!(!room.hand_on(), "nobody else is there");
         assert_eq!(room, Room { id: room.id, ..sala() }, "nothing changes");

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_the_secret() {
+    fn debug_hides_the_secret() {
         assert_eq!(format!("{:?}", PasswordDigest::of_typed("secret")), "PasswordDigest(..)");
     }
 }

@@ -37,17 +37,17 @@ fn requests_are_read_or_refused() {
 }
 
 #[test]
-fn what_a_tracker_says_is_read_or_refused() {
+fn frames_of_a_tracker_are_parsed_or_refused() {
     replay(include_str!("../../.fuzz/corpora/tracker_messages.txt"), tracker_messages::hold);
 }
 
 #[test]
-fn what_peers_say_is_read_or_refused() {
+fn frames_of_peers_are_parsed_or_refused() {
     replay(include_str!("../../.fuzz/corpora/peer_messages.txt"), peer_messages::hold);
 }
 
 #[test]
-fn first_words_are_a_greeting_or_an_error() {
+fn first_frame_is_a_greeting_or_an_error() {
     replay(include_str!("../../.fuzz/corpora/greetings.txt"), greetings::hold);
 }
 

@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded(object in object()) {
+    fn encoded_frames_are_decoded(object in object()) {
         let line = encode(&object).unwrap();
         prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
         let frame = JsonCodec::new(line.len()).decode(&mut BytesMut::from(line)).unwrap().unwrap();

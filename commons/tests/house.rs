@@ -163,7 +163,7 @@ fn named<'a>(code: &str, never: &[&'a str]) -> Option<&'a str> {
 }
 
 #[test]
-fn nobody_names_what_is_above_or_beside_them() {
+fn modules_name_nothing_above_or_beside_them() {
     let sources = sources();
     for rule in RULES {
         assert!(named(rule.broken_by, rule.never).is_some(), "no teeth: {}", rule.broken_by);

@@ -73,7 +73,7 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
-fn what_is_shown_is_a_settings_file() {
+fn shown_settings_are_a_settings_file() {
     let text = "listen = \"a \\\"b\\\" \\\\ \\u0007\"\nmax_sessions = 3\nloud = true\ncode = 42\n";
     let shown = shown(text, &[]).join("\n");
     assert!(shown.contains("code = \"(hidden)\"") && !shown.contains("42"), "{shown}");

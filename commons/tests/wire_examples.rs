@@ -194,7 +194,7 @@ fn requests_are_refused_with_the_code_that_is_shown() {
 }
 
 #[test]
-fn everything_the_tracker_says_is_written_as_it_is_shown() {
+fn every_tracker_frame_is_encoded_as_documented() {
     let (mut statuses, mut codes, mut changes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let written = examples("json tracker-message");
     let read_only = examples("json tracker-message read-only");
@@ -221,7 +221,7 @@ fn everything_the_tracker_says_is_written_as_it_is_shown() {
 }
 
 #[test]
-fn everything_peers_say_is_written_as_it_is_shown() {
+fn every_peer_frame_is_encoded_as_documented() {
     let mut seen = BTreeSet::new();
     for line in examples("json peer-message") {
         let message = peer_message(line);

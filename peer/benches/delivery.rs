@@ -41,11 +41,11 @@ async fn throughput(ana: &Arc<PeerService>, ears: &mut [Events; 3], text: &str) 
         }
     });
     let [anas, bobs, carlas] = ears;
-    let heard = |event: &Event| matches!(event, Event::Message { .. });
+    let received = |event: &Event| matches!(event, Event::Message { .. });
     tokio::join!(
         count(anas, 2 * LINES, |event| matches!(event, Event::Delivered { .. })),
-        count(bobs, LINES, heard),
-        count(carlas, LINES, heard),
+        count(bobs, LINES, received),
+        count(carlas, LINES, received),
     );
     let rate = LINES as f64 / start.elapsed().as_secs_f64();
     saying.await.unwrap();
@@ -139,18 +139,18 @@ async fn catching_up(text: &str) {
     let [ana, mut bob, carla] = three_in(&tracker, "sala").await;
     carla.service.stop().await;
     let (ana, mut anas) = ana.into_parts();
-    let told = tokio::spawn(async move { while anas.recv().await.is_some() {} });
-    let said = async {
+    let reported = tokio::spawn(async move { while anas.recv().await.is_some() {} });
+    let output = async {
         for _ in 0..MISSED {
             ana.execute(say_in("sala", text)).await.unwrap();
         }
     };
-    tokio::join!(said, bob.next_lines(MISSED));
+    tokio::join!(output, bob.next_lines(MISSED));
     let start = Instant::now();
     let mut back = carla.again().await;
     let signed_in = start.elapsed();
     back.next_lines(MISSED).await;
     let whole = start.elapsed();
-    told.abort();
+    reported.abort();
     println!("  {MISSED} missed lines caught up: {whole:.2?}, sign-in {signed_in:.2?} included");
 }

@@ -75,7 +75,7 @@ fn text(n: usize) -> String {
     format!("{} {} {} number{n} {}", word(1), word(7), word(31), word(101))
 }
 
-fn said(n: usize) -> Draft {
+fn output(n: usize) -> Draft {
     Draft {
         id: Uuid::now_v7(),
         to: ConversationId::Room(room().id),
@@ -102,15 +102,15 @@ async fn say(history: &History, reports: &mut mpsc::Receiver<Report>, lines: usi
     let writer = tokio::spawn(async move {
         for n in 0..lines {
             permits.acquire().await.unwrap().forget();
-            writing.put(Request::Append(said(n))).await;
+            writing.put(Request::Append(output(n))).await;
         }
     });
     let mut out = Vec::with_capacity(lines);
     while out.len() < lines {
-        let Some(Report::Committed(said)) = reports.recv().await else { continue };
-        pace.add_permits(said.len());
-        let ids: Vec<_> = said.iter().map(|said| said.message.id).collect();
-        out.extend(said.into_iter().map(|said| said.message));
+        let Some(Report::Committed(output)) = reports.recv().await else { continue };
+        pace.add_permits(output.len());
+        let ids: Vec<_> = output.iter().map(|output| output.message.id).collect();
+        out.extend(output.into_iter().map(|output| output.message));
         for to in ["bob", "carla"] {
             history.put(Request::AckUpTo { to: user(to), ids: ids.clone() }).await;
         }
@@ -140,10 +140,10 @@ async fn ingest(history: &History, reports: &mut mpsc::Receiver<Report>, lines: 
             hearing.put(Request::Ingest(batch)).await;
         }
     });
-    let mut heard = 0;
-    while heard < lines.len() {
+    let mut received = 0;
+    while received < lines.len() {
         if let Some(Report::Received(lines)) = reports.recv().await {
-            heard += lines.len();
+            received += lines.len();
             history.note_shown(lines.last().unwrap().message.row);
         }
     }
@@ -195,16 +195,16 @@ async fn main() {
     let before = bob.commits();
     let start = Instant::now();
     ingest(&bob, &mut heard_reports, &lines).await;
-    let heard = LINES as f64 / start.elapsed().as_secs_f64();
+    let received = LINES as f64 / start.elapsed().as_secs_f64();
     let commits = bob.commits() - before;
-    println!("lines of another, verified, durable: {heard:.0} lines/s, {commits} waits for the disk");
+    println!("lines of another, verified, durable: {received:.0} lines/s, {commits} waits for the disk");
 
     let group = (LINES as u64 / commits.max(1)).max(1);
     let rate = bare(c.path(), usize::try_from(group).unwrap());
     println!(
         "bare SQLite in groups of {group}: {rate:.0} lines/s; own {:.2}, heard {:.2} of that",
         own / rate,
-        heard / rate
+        received / rate
     );
 
     lines.extend(say(&ana, &mut said_reports, KEPT - LINES).await);

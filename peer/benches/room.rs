@@ -33,7 +33,7 @@ const QUEUE: usize = 1024;
 /// The sender's two bare links, and the consumers at their far ends.
 struct Bare {
     links: [mpsc::Sender<bytes::Bytes>; 2],
-    heard: [mpsc::Receiver<Line>; 2],
+    received: [mpsc::Receiver<Line>; 2],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,7 +59,7 @@ fn bare_link((mut near, far): (impl Wire, impl Wire)) -> (mpsc::Sender<bytes::By
             near.flush().await.unwrap();
         }
     });
-    let (hear, heard) = mpsc::channel(QUEUE);
+    let (hear, received) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let mut lines = BufReader::new(far).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -68,7 +68,7 @@ fn bare_link((mut near, far): (impl Wire, impl Wire)) -> (mpsc::Sender<bytes::By
             }
         }
     });
-    (queue, heard)
+    (queue, received)
 }
 
 async fn in_the_clear() -> (TcpStream, TcpStream) {
@@ -93,7 +93,7 @@ impl Bare {
     }
 
     fn of([(one, first), (two, second)]: [(mpsc::Sender<bytes::Bytes>, mpsc::Receiver<Line>); 2]) -> Self {
-        Self { links: [one, two], heard: [first, second] }
+        Self { links: [one, two], received: [first, second] }
     }
 
     async fn say(&self, text: &str) {
@@ -117,7 +117,7 @@ impl Bare {
 /// Messages per second, from the first one sent until both others have received the last.
 async fn bare_throughput(bare: &mut Bare, text: &str) -> f64 {
     let links = bare.links.clone();
-    let sender = Bare { links, heard: [mpsc::channel(1).1, mpsc::channel(1).1] };
+    let sender = Bare { links, received: [mpsc::channel(1).1, mpsc::channel(1).1] };
     let text = text.to_owned();
     let start = Instant::now();
     let saying = tokio::spawn(async move {
@@ -125,10 +125,10 @@ async fn bare_throughput(bare: &mut Bare, text: &str) -> f64 {
             sender.say(&text).await;
         }
     });
-    let [first, second] = &mut bare.heard;
-    let hear = async |heard: &mut mpsc::Receiver<Line>| {
+    let [first, second] = &mut bare.received;
+    let hear = async |received: &mut mpsc::Receiver<Line>| {
         for _ in 0..LINES {
-            heard.recv().await.unwrap();
+            received.recv().await.unwrap();
         }
     };
     tokio::join!(hear(first), hear(second));
@@ -142,7 +142,7 @@ async fn bare_latency(bare: &mut Bare, text: &str) -> Vec<Duration> {
     for _ in 0..SINGLES {
         let start = Instant::now();
         bare.say(text).await;
-        let [first, second] = &mut bare.heard;
+        let [first, second] = &mut bare.received;
         tokio::join!(first.recv(), second.recv());
         times.push(start.elapsed());
     }
@@ -150,10 +150,10 @@ async fn bare_latency(bare: &mut Bare, text: &str) -> Vec<Duration> {
 }
 
 async fn hear(events: &mut Events, lines: usize) {
-    let mut heard = 0;
-    while heard < lines {
+    let mut received = 0;
+    while received < lines {
         if let Some(Event::Message { .. }) = events.recv().await {
-            heard += 1;
+            received += 1;
         }
     }
 }

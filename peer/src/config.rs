@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_the_kept_address_and_a_host_needs_neither() {
+    fn flag_overrides_the_stored_address_and_a_host_needs_none() {
         let data = tempfile::tempdir().unwrap();
         let tracker = |flags: &[&str]| {
             let folder = ["peer", "--data", data.path().to_str().unwrap()];

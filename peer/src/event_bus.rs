@@ -2,7 +2,7 @@
 //!
 //! Every subscriber receives all events, in one order. Its queue is bounded, and publishing never waits. A subscriber
 //! whose queue is full gets one `lagged` event after the queued ones, and its queue ends. It then subscribes again from
-//! its [`Position`]: the messages after it are read from the history again, and the new snapshot tells everything else.
+//! its [`Position`]: the messages after it are read from the history again, and the new snapshot holds everything else.
 //! So a slow subscriber delays neither the links nor another subscriber, and it misses no message.
 //!
 //! The bus also knows which rows of the history count as shown: after a crash they are not published again. A row counts
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_queue_ends_with_one_lagged_and_holds_up_nobody() {
+    async fn full_queue_ends_with_one_lagged_and_delays_no_other() {
         let mut bus = bus(3);
         let (mut slow, mut fast) = (bus.add(), bus.add());
         for row in 1..=10 {
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_subscriber_takes_over_what_nobody_else_will_show() {
+    async fn last_subscriber_gets_the_unshown_messages() {
         let mut bus = bus(9);
         drop(bus.add());
         publish(&mut bus, 1..=3);

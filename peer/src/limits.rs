@@ -343,7 +343,7 @@ pub const LAMPORT_MAX: u64 = 1 << 62;
 /// attacker needs a billion such steps to use up [`LAMPORT_MAX`].
 pub const CLOCK_STEP: u64 = 1 << 32;
 
-/// Time that the first message in a conversation waits for a linked member's HAVE, which tells the Lamport time of the
+/// Time that the first message in a conversation waits for a linked member's HAVE, which carries the Lamport time of the
 /// conversation. The link that would carry the message carries that first.
 pub const CLOCK_WAIT: Duration = Duration::from_secs(1);
 

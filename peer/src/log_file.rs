@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
-/// Mode of the log file: it tells who talks with whom.
+/// Mode of the log file: it reveals which users chat with each other.
 const PRIVATE: u32 = 0o600;
 
 /// Starts to log into this file what `RUST_LOG` asks for, without the events of libraries.

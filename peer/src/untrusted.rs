@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_found_only_where_it_stands_alone() {
+    fn word_is_found_only_as_a_whole_word() {
         for (text, found) in [("hey Ana!", true), ("banana", false), ("ana_b", false), ("", false)] {
             assert_eq!(UntrustedText::from(text).has_word("ana"), found, "{text}");
         }

@@ -1,5 +1,5 @@
 //! The usual tracker of a data folder: the address that a person typed where nobody answered at the default one, in
-//! `usual_tracker.json`. The next start goes there without being told.
+//! `usual_tracker.json`. The next start uses it if no address is given.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_kept_and_a_damaged_one_is_refused() {
+    fn address_is_stored_and_a_damaged_one_is_refused() {
         let data = tempfile::tempdir().unwrap();
         let usual = UsualTracker::of(&data.path().join("not yet there"));
         assert_eq!(usual.address().unwrap(), None);

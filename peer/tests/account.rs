@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod by_hand;
 mod common;
 mod programs;
+mod raw_client;
 
 use std::fs;
 use std::path::PathBuf;
 
-use by_hand::{Talk, sealed_in};
 use common::{Peer, Tracker, password_of, peer_config, user};
 use commons::protocol::with_tracker::BoundKey;
 use commons::protocol::with_tracker::RoomsFate;
@@ -22,6 +21,7 @@ use peer::api::{Command, Event};
 use peer::identity::password::Password;
 use peer::service::PeerService;
 use programs::{PASSWORD, Piped, flags, json};
+use raw_client::{RawLink, sealed_in};
 
 async fn wish(peer: &Peer, wish: AccountCommand) -> Result<Answer, CommandError> {
     peer.run(Command::Account(wish)).await
@@ -97,7 +97,7 @@ async fn settles(tracker_has_it: bool, typed: &Password, other: &Password) {
 }
 
 #[tokio::test]
-async fn a_crash_amid_a_change_of_password_leaves_nobody_outside() {
+async fn crash_during_a_password_change_locks_nobody_out() {
     for tracker_has_it in [false, true] {
         settles(tracker_has_it, &old(), &new()).await;
         settles(tracker_has_it, &new(), &old()).await;
@@ -161,7 +161,7 @@ async fn deleted_account_is_removed_from_tracker_and_computer() {
         |event| matches!(event, Event::RoomUpdate { room_state, .. } if room_state.owner == user("bob")),
     )
     .await;
-    assert!(by_hand::files_in(ana.folder()).iter().all(|(path, _)| path.ends_with("known_trackers.json")));
+    assert!(raw_client::files_in(ana.folder()).iter().all(|(path, _)| path.ends_with("known_trackers.json")));
     assert_eq!(code(ana.try_elsewhere().await), "INVALID_CREDENTIALS");
 }
 
@@ -185,7 +185,7 @@ async fn program_changes_password_by_file_and_ends_with_the_account() {
     };
     assert_eq!(changes("wrong", "something new").status, Some(1));
     let end = changes(PASSWORD, "something new");
-    assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");
+    assert_eq!((end.status, end.stderr.len()), (Some(0), 0), "{end:?}");
     // Restores the old password for the next start.
     assert_eq!(changes(PASSWORD, "something newer").status, Some(1));
     assert_eq!(changes("something new", PASSWORD).status, Some(0));
@@ -200,7 +200,7 @@ async fn program_changes_password_by_file_and_ends_with_the_account() {
     ana.line(PASSWORD);
     ana.event("account_deleted");
     let end = ana.end();
-    assert_eq!((end.status, end.complained.len()), (Some(0), 0), "{end:?}");
+    assert_eq!((end.status, end.stderr.len()), (Some(0), 0), "{end:?}");
     assert_eq!(Piped::bot(tracker.address, data.path(), "ana", false).end().status, Some(1));
 }
 
@@ -215,8 +215,8 @@ async fn a_password_of_seven_characters_makes_no_account() {
     };
     let end = start("séven77").end();
     assert_eq!(end.status, Some(1), "{end:?}");
-    assert_eq!(json(end.said.last().unwrap())["code"], "PASSWORD_TOO_SHORT");
-    assert!(end.complained[0].contains("at least 8 characters"), "{end:?}");
+    assert_eq!(json(end.stdout.last().unwrap())["code"], "PASSWORD_TOO_SHORT");
+    assert!(end.stderr[0].contains("at least 8 characters"), "{end:?}");
     start("éight888").event("logged_in");
 }
 
@@ -224,8 +224,8 @@ async fn a_password_of_seven_characters_makes_no_account() {
 async fn short_password_signs_in_but_is_not_set_again() {
     let tracker = Tracker::start().await;
     let short = Password::typed("old");
-    let mut ana = Talk::in_the_clear(tracker.address).await;
-    let mut request = by_hand::sign_in("REGISTER", "ana", 5000);
+    let mut ana = RawLink::in_the_clear(tracker.address).await;
+    let mut request = raw_client::sign_in("REGISTER", "ana", 5000);
     request["password"] = short.digest().as_str().into();
     ana.ok(&request).await;
     let elsewhere = Peer::try_first(tracker.address, "ana", &short).await.unwrap();
@@ -240,16 +240,16 @@ async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
     let config = peer_config(tracker.address, data.path());
     let service = PeerService::start(config).await.unwrap();
-    let who =
+    let sign_in =
         |register| SignIn { username: user("ana"), password: old(), register, changed_to: None, code: None };
     // A folder in the way prevents the write of the tracker's key.
     let obstacle = data.path().join("known_trackers.new");
     fs::create_dir(&obstacle).unwrap();
-    let failed = service.sign_in(who(true)).await;
+    let failed = service.sign_in(sign_in(true)).await;
     assert!(matches!(failed, Err(CommandError::Local(_))), "{failed:?}");
     assert_eq!(service.status().await.username, None);
     fs::remove_dir(&obstacle).unwrap();
-    service.sign_in(who(false)).await.unwrap();
+    service.sign_in(sign_in(false)).await.unwrap();
     assert_eq!(service.status().await.username, Some(user("ana")));
     service.stop().await;
 }

@@ -26,7 +26,7 @@ fn ban_of(name: &str) -> AdminCommand {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admin_bans_a_user_who_is_told_and_stays_out() {
+async fn banned_user_gets_the_reason_and_stays_out() {
     let tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     let refused = administer(&bob, ban_of("ana")).await.unwrap_err();

@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod by_hand;
 mod common;
 mod proxy;
+mod raw_client;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use by_hand::{ByHand, Talk, digest, hello, message, seed_in, sign_in};
 use common::{Peer, Tracker, password_of, peer_config, three_in, user};
 use commons::keys::Seed;
 use commons::net::plaintext::Plaintext;
@@ -26,6 +25,7 @@ use peer::api::{Command, Event};
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::untrusted::AsUntrusted;
 use proxy::{Deed, Proxy, Way};
+use raw_client::{RawClient, RawLink, digest, hello, message, seed_in, sign_in};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -64,12 +64,12 @@ async fn a_middle_man_before_the_tracker_is_not_signed_in_at() {
         matches!(&refused, Some(CommandError::TrackerKeyChanged { found, .. }) if *found == middle.key()),
         "{refused:?}"
     );
-    assert!(!proxy.heard("LOGIN"), "the stranger was told who wants in");
+    assert!(!proxy.received("LOGIN"), "the stranger was told who wants in");
 
     // The control: a client that compares no keys is intercepted, so the attack was real.
-    let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Session)).await.unwrap();
+    let mut naive = RawLink::encrypted(proxy.address, &anybody(Purpose::Session)).await.unwrap();
     naive.ok(&sign_in("REGISTER", "naive", 5000)).await;
-    assert!(proxy.heard(&digest("naive")));
+    assert!(proxy.received(&digest("naive")));
 
     // The same connection without the man in the middle works.
     proxy.does(Deed::Pass);
@@ -81,7 +81,7 @@ async fn middle_man_between_two_peers_reads_nothing() {
     let tracker = Tracker::start().await;
     let listener = any_port().await;
     let proxy = Proxy::to(listener.local_addr().unwrap()).await;
-    let mut bob = ByHand::register(tracker.address, "bob", listener, proxy.address.port()).await;
+    let mut bob = RawClient::register(tracker.address, "bob", listener, proxy.address.port()).await;
     let mut ana = tracker.peer("ana").await;
 
     let middle = anybody(Purpose::Link);
@@ -92,25 +92,25 @@ async fn middle_man_between_two_peers_reads_nothing() {
     let Ok(Answer::Outbox { lines }) = ana.run(Command::Outbox).await else { panic!("no outbox") };
     assert_eq!(lines.len(), 1, "the line waits for bob");
     assert!(!ana.saw(|e| matches!(e, Event::Link { .. })));
-    assert_eq!(bob.heard(), None);
-    assert_eq!(proxy.heard_bytes(), 0, "the stranger was told something");
+    assert_eq!(bob.received(), None);
+    assert_eq!(proxy.received_bytes(), 0, "the stranger was told something");
 
     // The control: a client that compares no keys is intercepted, so the attack was real.
-    let mut naive = Talk::encrypted(proxy.address, &anybody(Purpose::Link)).await.unwrap();
+    let mut naive = RawLink::encrypted(proxy.address, &anybody(Purpose::Link)).await.unwrap();
     assert_eq!(naive.ask(&hello("naive")).await.unwrap()["cmd"], "WELCOME");
-    assert!(proxy.heard("naive"));
+    assert!(proxy.received("naive"));
 
     proxy.does(Deed::Pass);
-    assert_eq!(bob.hears().await, "for bob alone", "it waited for the right one");
+    assert_eq!(bob.receives().await, "for bob alone", "it waited for the right one");
     ana.tell("bob", "and now it works").await.unwrap();
-    assert_eq!(bob.hears().await, "and now it works");
-    assert!(!proxy.heard("and now it works"));
+    assert_eq!(bob.receives().await, "and now it works");
+    assert!(!proxy.received("and now it works"));
 }
 
 /// Whether a message arrives on a link of its own through this proxy.
-async fn arrives(proxy: &Proxy, ana: &ByHand, content: &str) -> bool {
+async fn arrives(proxy: &Proxy, ana: &RawClient, content: &str) -> bool {
     let talk = async {
-        let Ok(mut link) = Talk::encrypted(proxy.address, &ana.identity(Purpose::Link)).await else {
+        let Ok(mut link) = RawLink::encrypted(proxy.address, &ana.identity(Purpose::Link)).await else {
             return false;
         };
         let welcome = link.ask(&hello(ana.name)).await.is_some_and(|answer| answer["cmd"] == "WELCOME");
@@ -125,15 +125,15 @@ async fn flipped_bit_breaks_the_link_and_changes_no_message() {
     let tracker = Tracker::start().await;
     let mut bob = tracker.peer("bob").await;
     // Ana accepts no links at this port, so all links go from ana to bob.
-    let ana = ByHand::register(tracker.address, "ana", any_port().await, 1).await;
+    let ana = RawClient::register(tracker.address, "ana", any_port().await, 1).await;
     let proxy = Proxy::to(bob.service.local_addr()).await;
     assert!(arrives(&proxy, &ana, "untouched").await);
 
-    let (mut said, mut broken) = (BTreeSet::from(["untouched".to_owned(), "the last".to_owned()]), 0);
+    let (mut output, mut broken) = (BTreeSet::from(["untouched".to_owned(), "the last".to_owned()]), 0);
     for way in [Way::There, Way::Back] {
         for at in (0..FLIP_UNTIL).step_by(FLIP_EVERY) {
             let content = format!("{way:?} {at} {}", "x".repeat(FLIP_UNTIL / 2));
-            said.insert(content.clone());
+            output.insert(content.clone());
             proxy.does(Deed::Flip(way, at));
             broken += usize::from(!arrives(&proxy, &ana, &content).await);
         }
@@ -143,24 +143,24 @@ async fn flipped_bit_breaks_the_link_and_changes_no_message() {
     assert!(flips > 40 && broken * 10 >= flips * 9, "{broken} of {flips} were noticed");
     proxy.does(Deed::Pass);
     assert!(arrives(&proxy, &ana, "the last").await);
-    bob.hears("the last").await;
-    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if !said.contains(content.expose()))));
+    bob.receives("the last").await;
+    assert!(!bob.saw(|e| matches!(e, Event::Message { content, .. } if !output.contains(content.expose()))));
 }
 
 #[tokio::test]
 async fn control_flipped_bit_changes_a_plaintext_message() {
     let tracker = Tracker::start().await;
     let mut bob = tracker.peer("bob").await;
-    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
+    RawLink::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
     let proxy = Proxy::to(bob.service.local_addr()).await;
     let (hello, line) = (hello("original"), message("original", "aaaaaaaaaaaaaaaa"));
     let before = hello.to_string().len() + 1 + line.to_string().find("aaaa").unwrap();
     proxy.does(Deed::Flip(Way::There, before.next_multiple_of(8)));
-    let mut link = Talk::in_the_clear(proxy.address).await;
+    let mut link = RawLink::in_the_clear(proxy.address).await;
     link.send(&hello).await;
     link.send(&line).await;
-    let heard = bob.until(|e| matches!(e, Event::Message { .. })).await;
-    assert!(matches!(heard, Event::Message { content, .. } if content.expose().contains('`')));
+    let received = bob.until(|e| matches!(e, Event::Message { .. })).await;
+    assert!(matches!(received, Event::Message { content, .. } if content.expose().contains('`')));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_flipped_bit_breaks_a_session_and_never_changes_a_request() {
     let proxy = Proxy::to(tracker.address).await;
     let register = async |name: String| {
         let talk = async {
-            let mut session = Talk::encrypted(proxy.address, &anybody(Purpose::Session)).await.ok()?;
+            let mut session = RawLink::encrypted(proxy.address, &anybody(Purpose::Session)).await.ok()?;
             session.ask(&sign_in("REGISTER", &name, 5000)).await
         };
         timeout(HANGING, talk).await.ok().flatten().is_some_and(|reply| reply["status"] == "OK")
@@ -212,7 +212,7 @@ async fn a_new_device_is_not_talked_to_before_it_is_accepted() {
     let refused = |e: &Event| matches!(e, Event::Undelivered { to, reason: Undeliverable::KeyChanged, .. } if *to == user("bob"));
     ana.until(refused).await;
     assert_eq!(ana.tell("bob", "nor this").await, Err(CommandError::KeyChanged(user("bob"))));
-    let mut link = Talk::encrypted(ana.service.local_addr(), &key).await.unwrap();
+    let mut link = RawLink::encrypted(ana.service.local_addr(), &key).await.unwrap();
     let answer = link.ask(&hello("bob")).await;
     assert_eq!(answer, Some(json!({"cmd": "REFUSED", "code": "KEY_CHANGED"})));
     link.send(&message("bob", "trust me")).await;
@@ -225,9 +225,9 @@ async fn a_new_device_is_not_talked_to_before_it_is_accepted() {
     ana.run(Command::Accept { user: user("bob") }).await.unwrap();
     ana.linked("bob").await;
     ana.say("for both of you").await;
-    device.hears("for both of you").await;
+    device.receives("for both of you").await;
     device.say("it is me").await;
-    assert_eq!(ana.hears("it is me").await, user("bob"));
+    assert_eq!(ana.receives("it is me").await, user("bob"));
     assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "trust me")));
 }
 
@@ -237,17 +237,17 @@ async fn a_new_device_that_speaks_first_is_accepted_at_once() {
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
     ana.tell("bob", "hello").await.unwrap();
-    bob.hears("hello").await;
+    bob.receives("hello").await;
     let mut device = bob.elsewhere().await;
     bob.service.stop().await;
     device.tell("ana", "from my new computer").await.unwrap();
-    let told = |e: &Event| matches!(e, Event::Error { code, .. } if code == "KEY_CHANGED");
-    device.until(told).await;
+    let reported = |e: &Event| matches!(e, Event::Error { code, .. } if code == "KEY_CHANGED");
+    device.until(reported).await;
     ana.until(|e| matches!(e, Event::KeyChanged { .. })).await;
     ana.run(Command::Accept { user: user("bob") }).await.unwrap();
     device.tell("ana", "and again").await.unwrap();
-    ana.hears("and again").await;
-    assert!(!device.saw(told), "told once");
+    ana.receives("and again").await;
+    assert!(!device.saw(reported), "told once");
 }
 
 async fn trust_in(ana: &Peer, name: &str) -> Trust {
@@ -275,7 +275,7 @@ async fn name_is_shown_with_its_trust() {
     assert_eq!(trust_in(&ana, "bob").await, Trust::Unverified);
     assert_eq!(ana.service.status().await.trust, BTreeMap::from([(user("bob"), Trust::Unverified)]));
 
-    let mut original = Talk::in_the_clear(tracker.address).await;
+    let mut original = RawLink::in_the_clear(tracker.address).await;
     original.ok(&sign_in("REGISTER", "original", 5000)).await;
     original.ok(&json!({"cmd": "JOIN_ROOM", "room": "sala"})).await;
     ana.until(|e| matches!(e, Event::RoomUpdate { username, .. } if *username == user("original"))).await;
@@ -287,17 +287,17 @@ async fn plaintext_cannot_use_the_name_of_a_user_with_keys() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let _bob = tracker.peer("bob").await;
-    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    let mut link = RawLink::in_the_clear(ana.service.local_addr()).await;
     link.send(&hello("bob")).await;
     link.send(&message("bob", "a lie")).await;
     assert_eq!(link.recv().await, None);
 
     // A legacy client has no key to prove and only claims its name.
-    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
-    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    RawLink::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", 5000)).await;
+    let mut link = RawLink::in_the_clear(ana.service.local_addr()).await;
     link.send(&hello("original")).await;
     link.send(&message("original", "the truth")).await;
-    assert_eq!(ana.hears("the truth").await, user("original"));
+    assert_eq!(ana.receives("the truth").await, user("original"));
     assert!(ana.saw(|e| matches!(e, Event::Link { encrypted: false, .. })));
     assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "a lie")));
 }
@@ -324,30 +324,30 @@ async fn peer_that_refuses_plaintext_uses_none() {
     let listener = any_port().await;
     let proxy = Proxy::to(listener.local_addr().unwrap()).await;
     let port = proxy.address.port();
-    Talk::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", port)).await;
+    RawLink::in_the_clear(tracker.address).await.ok(&sign_in("REGISTER", "original", port)).await;
     for (address, welcome) in [(strict.local_addr(), false), (ana.service.local_addr(), true)] {
-        let mut link = Talk::in_the_clear(address).await;
+        let mut link = RawLink::in_the_clear(address).await;
         link.send(&hello("original")).await;
         link.send(&message("original", "in the clear")).await;
         if welcome {
-            ana.hears("in the clear").await;
+            ana.receives("in the clear").await;
         } else {
             assert_eq!(link.recv().await, None);
         }
     }
     strict.execute(Command::send_private(user("original"), "never")).await.unwrap();
     let Answer::Quit { undelivered } = strict.execute(Command::Quit).await.unwrap() else { panic!() };
-    assert_eq!((undelivered, proxy.heard_bytes()), (vec![(user("original"), 1)], 0));
+    assert_eq!((undelivered, proxy.received_bytes()), (vec![(user("original"), 1)], 0));
 }
 
 #[tokio::test]
 async fn another_key_cannot_use_the_name_of_a_user_with_keys() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
-    let bob = ByHand::register(tracker.address, "bob", any_port().await, 1).await;
+    let bob = RawClient::register(tracker.address, "bob", any_port().await, 1).await;
     for key in [anybody(Purpose::Link), bob.identity(Purpose::Link)] {
         let right = key.key() == bob.identity(Purpose::Link).key();
-        let mut link = Talk::encrypted(ana.service.local_addr(), &key).await.unwrap();
+        let mut link = RawLink::encrypted(ana.service.local_addr(), &key).await.unwrap();
         let answer = link.ask(&hello("bob")).await.unwrap();
         assert_eq!(answer["cmd"], if right { "WELCOME" } else { "REFUSED" }, "{answer}");
         link.send(&message("bob", if right { "the truth" } else { "a lie" })).await;
@@ -356,6 +356,6 @@ async fn another_key_cannot_use_the_name_of_a_user_with_keys() {
             assert_eq!(changed, Event::KeyChanged { peer: user("bob"), fingerprint: key.key() });
         }
     }
-    ana.hears("the truth").await;
+    ana.receives("the truth").await;
     assert!(!ana.saw(|e| matches!(e, Event::Message { content, .. } if content == "a lie")));
 }

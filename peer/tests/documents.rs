@@ -147,7 +147,7 @@ fn every_command_is_read_as_it_is_shown() {
 #[derive(Debug, Serialize, Deserialize)]
 struct Reply<T> {
     #[serde(flatten)]
-    told: T,
+    reported: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -82,14 +82,14 @@ async fn ctrl_c_drops_the_line_and_a_second_one_quits() {
     ana.keys("half a message\x03");
     ana.wait("the hint", hints(1));
     ana.line("a whole one");
-    bob.hears("a whole one").await;
+    bob.receives("a whole one").await;
     // A question ends without an answer, and the program goes on.
     ana.line("/history");
     ana.shows("your password, to look back");
     ana.keys("\x03");
     ana.shows("the history stays locked");
     ana.line("still here");
-    bob.hears("still here").await;
+    bob.receives("still here").await;
     ana.keys("\x03");
     ana.wait("the hint", hints(2));
     ana.keys("\x03");

@@ -117,7 +117,7 @@ async fn a_connection_that_was_cut_meanwhile_is_made_anew() {
 }
 
 #[tokio::test]
-async fn last_words_of_a_connection_are_no_answer_to_a_sign_in() {
+async fn closing_notice_is_no_answer_to_a_sign_in() {
     let last_words = json!({"status": "ERROR", "code": "NOT_LOGGED_IN", "msg": "sign in sooner"});
     let tracker = scripted(move |connection, _, request| match connection {
         0 => Act::LastWords(last_words.clone()),
@@ -132,7 +132,7 @@ async fn last_words_of_a_connection_are_no_answer_to_a_sign_in() {
 /// The control: last words count as an answer if the connection was made for the request. A full tracker is not dialled
 /// twice.
 #[tokio::test]
-async fn control_last_words_on_a_new_connection_are_told() {
+async fn control_closing_notice_on_a_new_connection_is_shown() {
     let last_words = json!({"status": "ERROR", "code": "BUSY", "msg": "many others want to sign in"});
     let tracker = scripted(move |connection, _, request| match connection {
         0 | 1 => Act::LastWords(last_words.clone()),

@@ -28,7 +28,7 @@ peer = subprocess.Popen(
 print("/join sala", file=peer.stdin, flush=True)
 for event in map(json.loads, peer.stdout):
     if event["event"] == "message" and event["room"] == "sala":
-        print(f'{event["from"]} said: {event["content"]}', file=peer.stdin, flush=True)
+        print(f'{event["from"]} output: {event["content"]}', file=peer.stdin, flush=True)
 "#;
 
 /// The only Python block of the front page.
@@ -82,7 +82,7 @@ async fn stage(tracker: &Tracker, folder: &Path) -> Peer {
 }
 
 /// The text of the next message to ana.
-async fn heard(ana: &mut Peer) -> String {
+async fn received(ana: &mut Peer) -> String {
     match ana.until(|event| matches!(event, Event::Message { .. })).await {
         Event::Message { content, .. } => content.expose().to_owned(),
         other => panic!("{other:?}"),
@@ -113,12 +113,12 @@ async fn the_program_on_the_front_page_survives_hostile_messages() {
     ana.linked("robot").await;
     for text in hostile() {
         ana.say(&text).await;
-        assert_eq!(heard(&mut ana).await, format!("ana said: {text}"));
+        assert_eq!(received(&mut ana).await, format!("ana said: {text}"));
     }
     // The text is too long to be repeated with a prefix. It is refused, without any effect on the program.
     ana.say(&"\u{1}".repeat(8192)).await;
     ana.say("are you there?").await;
-    assert_eq!(heard(&mut ana).await, "ana said: are you there?");
+    assert_eq!(received(&mut ana).await, "ana said: are you there?");
     assert!(!robot.ended());
 }
 
@@ -134,13 +134,13 @@ async fn the_program_on_the_front_page_survives_a_flood() {
         ana.say(&format!("{n} {}", "x".repeat(200))).await;
     }
     for n in 0..MESSAGES {
-        assert!(heard(&mut ana).await.starts_with(&format!("ana said: {n} ")));
+        assert!(received(&mut ana).await.starts_with(&format!("ana said: {n} ")));
     }
     assert!(!robot.ended());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_the_program_that_spoke_in_lines_is_harmed() {
+async fn control_bot_that_writes_plain_lines_is_harmed() {
     let tracker = Tracker::start().await;
     let folder = tempfile::tempdir().unwrap();
     let mut ana = stage(&tracker, folder.path()).await;

@@ -96,7 +96,7 @@ async fn snapshot_and_later_events_give_the_present_state() {
     ana.run(Command::Unblock { user: user("mallory") }).await.unwrap();
     ana.tell("bob", "once more").await.unwrap();
     bob.join("sala").await;
-    bob.hears("once more").await;
+    bob.receives("once more").await;
     subscriptions.push(ana.service.subscribe().await);
     ana.service.stop().await;
     let mut states = Vec::new();
@@ -116,7 +116,7 @@ async fn late_frontend_draws_its_screen_from_the_snapshot() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = common::three_in(&tracker, "sala").await;
     ana.tell("bob", "between us").await.unwrap();
-    bob.hears("between us").await;
+    bob.receives("between us").await;
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
     ana.run(Command::Block { user: Some(user("mallory")) }).await.unwrap();
     let _device = carla.elsewhere().await;
@@ -170,7 +170,7 @@ async fn send(author: &mut Peer, messages: Range<usize>, recipients: usize, read
             author.until(|e| matches!(e, Event::Delivered { .. })).await;
         }
         for reader in &mut *readers {
-            let texts = reader.next_lines(piece.len()).await;
+            let texts = reader.next_messages(piece.len()).await;
             assert!(texts.iter().zip(piece).all(|(text, n)| *text == long(*n)), "in order, each once");
         }
     }
@@ -197,7 +197,7 @@ async fn read(service: &PeerService, events: &mut Events, count: usize) -> (Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stalled_frontend_delays_nobody_and_misses_nothing() {
+async fn stalled_frontend_delays_no_other_and_loses_nothing() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, mut carla] = common::three_in(&tracker, "sala").await;
     let Subscription { events: mut stalled, .. } = bob.service.subscribe().await;
@@ -230,7 +230,7 @@ async fn stalled_frontend_delays_nobody_and_misses_nothing() {
     for _ in 0..2 {
         bob.until(|e| matches!(e, Event::Delivered { .. })).await;
     }
-    ana.hears(&long(MANY)).await;
+    ana.receives(&long(MANY)).await;
     send(&mut ana, MANY + 1..MANY + 3, 2, &mut []).await;
     let (numbers, lags) = read(&bob.service, &mut stalled, MANY + 2).await;
     assert_eq!(numbers, (1..MANY + 3).collect::<Vec<_>>());
@@ -286,14 +286,14 @@ async fn messages_that_no_frontend_showed_come_after_a_crash() {
     ana.linked("bob").await;
     // More messages than a queue holds. Bob's only frontend reads the second one, so it has shown the first.
     send(&mut ana, 0..MANY, 1, &mut []).await;
-    assert_eq!(bob.next_lines(2).await, [long(0), long(1)]);
+    assert_eq!(bob.next_messages(2).await, [long(0), long(1)]);
     let mut bob = bob.again_after_death().await;
-    let texts = bob.next_lines(MANY - 1).await;
+    let texts = bob.next_messages(MANY - 1).await;
     assert!(texts.iter().enumerate().all(|(n, text)| *text == long(n + 1)), "in order, each once");
 }
 
 #[tokio::test]
-async fn other_frontend_learns_what_each_command_changed() {
+async fn other_frontend_gets_an_event_for_each_change() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, carla] = common::three_in(&tracker, "sala").await;
     let sala = Conversation::Room(room("sala"));
@@ -329,7 +329,7 @@ async fn other_frontend_learns_what_each_command_changed() {
     run(say(&private("bob"), "psst")).await;
     let psst = |e: &Event| matches!(e, Event::Sent { conversation, content, .. } if *conversation == private("bob") && content == "psst");
     expect("a private message", &psst).await;
-    bob.hears("psst").await;
+    bob.receives("psst").await;
     run(Command::Leave { conversation: Some(private("bob")) }).await;
     let ended = |e: &Event| matches!(e, Event::ConversationEnded { by, .. } if *by == user("ana"));
     expect("the end of the chat", &ended).await;
@@ -342,7 +342,7 @@ async fn other_frontend_learns_what_each_command_changed() {
     expect("a comparison", &|e| matches!(e, Event::KeyVerified { .. })).await;
     // Bob has it, and carla does not.
     run(say(&sala, "for both")).await;
-    bob.hears("for both").await;
+    bob.receives("for both").await;
     bob.service.stop().await;
     expect("the end of bob's link", &|e| is_down(e, "bob")).await;
     run(say(&sala, "a mistake")).await;

@@ -32,9 +32,9 @@ async fn full_disk_refuses_messages_until_there_is_space() {
     bob.event("sent");
 
     limit_files(ana.id(), None);
-    let mut heard = [(); 2].map(|()| ana.event("message")["content"].as_str().unwrap().to_owned());
-    heard.sort();
-    assert_eq!(heard, ["and in private", "to a full disk"], "they come again by themselves");
+    let mut received = [(); 2].map(|()| ana.event("message")["content"].as_str().unwrap().to_owned());
+    received.sort();
+    assert_eq!(received, ["and in private", "to a full disk"], "they come again by themselves");
     bob.event("delivered");
     bob.event("delivered");
     ana.line("there is room");

@@ -124,8 +124,8 @@ impl Liar {
                 json!({"status": "ERROR", "code": "BUSY", "msg": msg})
             }
             "LOGIN" => {
-                let seats: Map<_, _> = rooms().map(|name| (name.to_owned(), room(name))).collect();
-                json!({"status": "OK", "msg": "yes", "rooms": seats})
+                let rooms: Map<_, _> = rooms().map(|name| (name.to_owned(), room(name))).collect();
+                json!({"status": "OK", "msg": "yes", "rooms": rooms})
             }
             _ => json!({"status": "OK", "msg": "yes"}),
         })
@@ -153,7 +153,7 @@ fn page<'a>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_tracker_says_stays_in_its_place() {
+async fn hostile_tracker_text_stays_in_its_row() {
     let liar = Liar::new();
     let (errors, rooms) = (liar.strings.len(), liar.rooms.len());
     assert!(rooms > 50, "{rooms}");

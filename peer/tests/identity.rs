@@ -24,7 +24,7 @@ fn is_change(event: &Event) -> bool {
     matches!(event, Event::KeyChanged { .. })
 }
 
-fn is_told_not_accepted(event: &Event) -> bool {
+fn gets_key_not_accepted(event: &Event) -> bool {
     matches!(event, Event::Error { code, .. } if code == "KEY_CHANGED")
 }
 
@@ -56,21 +56,21 @@ async fn friends_see_no_change_where_the_account_was_carried() {
     let tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "from the old computer").await.unwrap();
-    bob.hears("from the old computer").await;
+    bob.receives("from the old computer").await;
     ana.service.stop().await;
 
     let mut moved = ana.at_home_in(carried(&ana, &tracker).await).await;
     moved.tell("bob", "from the new computer").await.unwrap();
-    assert_eq!(bob.hears("from the new computer").await, user("ana"));
+    assert_eq!(bob.receives("from the new computer").await, user("ana"));
     bob.tell("ana", "welcome").await.unwrap();
-    moved.hears("welcome").await;
+    moved.receives("welcome").await;
     assert!(!bob.saw(is_change) && !moved.saw(is_change));
 
     // The old computer is still the same user: the latest sign-in has the session.
     let back = ana.again().await;
     moved.until(|event| matches!(event, Event::Error { code, .. } if code == "SUPERSEDED")).await;
     back.tell("bob", "back on the old computer").await.unwrap();
-    bob.hears("back on the old computer").await;
+    bob.receives("back on the old computer").await;
     assert!(!bob.saw(is_change));
 }
 
@@ -79,7 +79,7 @@ async fn friends_see_a_change_where_only_the_password_came_along() {
     let tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "from the old computer").await.unwrap();
-    bob.hears("from the old computer").await;
+    bob.receives("from the old computer").await;
     ana.service.stop().await;
     let elsewhere = ana.elsewhere().await;
     elsewhere.tell("bob", "from a computer with another key").await.unwrap();
@@ -95,7 +95,7 @@ async fn room_message_waits_only_for_the_member_with_a_changed_key() {
     carla.join("sala").await;
     ana.until(is_change).await;
     ana.say("for those who are who they were").await;
-    bob.hears("for those who are who they were").await;
+    bob.receives("for those who are who they were").await;
     let held = |e: &Event| matches!(e, Event::Undelivered { to, reason: Undeliverable::KeyChanged, .. } if *to == user("carla"));
     ana.until(held).await;
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
@@ -104,11 +104,11 @@ async fn room_message_waits_only_for_the_member_with_a_changed_key() {
     // Another member does not pass the message on to a key that is not accepted there.
     bob.until(is_change).await;
     ana.say("and one more").await;
-    bob.hears("and one more").await;
+    bob.receives("and one more").await;
     assert!(!carla.saw(|e| matches!(e, Event::Message { .. })));
 
     ana.run(Command::Accept { user: user("carla") }).await.unwrap();
-    assert_eq!(carla.next_lines(2).await, ["for those who are who they were", "and one more"]);
+    assert_eq!(carla.next_messages(2).await, ["for those who are who they were", "and one more"]);
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("carla"))).await;
 }
 
@@ -130,7 +130,7 @@ async fn contacts_see_no_change_if_the_old_device_endorsed_the_new() {
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     assert!(!bob.saw(|e| matches!(e, Event::NewKey { .. })), "it is the only one");
     ana.tell("bob", "hello").await.unwrap();
-    bob.hears("hello").await;
+    bob.receives("hello").await;
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
 
     let mut new = bob.elsewhere().await;
@@ -144,22 +144,22 @@ async fn contacts_see_no_change_if_the_old_device_endorsed_the_new() {
     let mut new = new.again_after_death().await;
     assert!(!new.saw(|e| matches!(e, Event::NewKey { .. })), "told once");
     new.tell("ana", "from my new computer").await.unwrap();
-    assert_eq!(ana.hears("from my new computer").await, user("bob"));
+    assert_eq!(ana.receives("from my new computer").await, user("bob"));
     ana.tell("bob", "welcome").await.unwrap();
-    new.hears("welcome").await;
-    assert!(!ana.saw(is_change) && !new.saw(is_told_not_accepted));
+    new.receives("welcome").await;
+    assert!(!ana.saw(is_change) && !new.saw(gets_key_not_accepted));
     ana.open(Conversation::Private(user("bob"))).await.unwrap();
     assert_eq!(trust_in_bob(&ana).await, Trust::Unverified, "the number was of the other key");
 
     // The key is pinned, and stays pinned after both programs restart.
     let mut ana = ana.again_after_death().await;
     ana.tell("bob", "still you").await.unwrap();
-    new.hears("still you").await;
+    new.receives("still you").await;
     assert!(!ana.saw(is_change));
 }
 
 #[tokio::test]
-async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
+async fn warned_contact_continues_once_the_key_is_endorsed() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -179,26 +179,26 @@ async fn who_was_warned_goes_on_once_the_key_is_endorsed() {
 
     let mut new = new.again().await;
     new.linked("ana").await;
-    new.hears("for bob, whoever that is").await;
+    new.receives("for bob, whoever that is").await;
     ana.open(Conversation::Room(room("sala"))).await.unwrap();
     ana.say("there you are").await;
-    new.hears("there you are").await;
+    new.receives("there you are").await;
     new.say("here I am").await;
-    assert_eq!(ana.hears("here I am").await, user("bob"));
+    assert_eq!(ana.receives("here I am").await, user("bob"));
     assert!(!ana.saw(is_change), "warned once");
     assert_eq!(trust_in_bob(&ana).await, Trust::Unverified);
 }
 
 #[tokio::test]
-async fn who_was_warned_in_private_goes_on_once_the_key_is_endorsed() {
+async fn warned_private_partner_continues_after_endorsement() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "hello").await.unwrap();
-    bob.hears("hello").await;
+    bob.receives("hello").await;
     let mut new = bob.elsewhere().await;
     let digits = digits_of_the_new_key(&mut new).await;
     new.tell("ana", "too early").await.unwrap();
-    new.until(is_told_not_accepted).await;
+    new.until(gets_key_not_accepted).await;
     ana.until(is_change).await;
     let refused = ana.tell("bob", "who are you?").await.unwrap_err();
     assert_eq!(refused, CommandError::KeyChanged(user("bob")));
@@ -209,8 +209,8 @@ async fn who_was_warned_in_private_goes_on_once_the_key_is_endorsed() {
 
     let mut new = new.again().await;
     ana.tell("bob", "so it is you").await.unwrap();
-    new.hears("so it is you").await;
-    assert_eq!(ana.hears("too early").await, user("bob"));
+    new.receives("so it is you").await;
+    assert_eq!(ana.receives("too early").await, user("bob"));
 }
 
 /// Returns ana's old computer, which is off, her new one, and bob. The old computer has endorsed the new one if it is
@@ -221,7 +221,7 @@ async fn two_computers_of_ana(tracker: &Tracker, trusted: bool) -> (Peer, Peer, 
     bob.join("sala").await;
     ana.linked("bob").await;
     ana.say("from the old computer").await;
-    bob.hears("from the old computer").await;
+    bob.receives("from the old computer").await;
     let mut new = ana.elsewhere().await;
     let digits = digits_of_the_new_key(&mut new).await;
     new.service.stop().await;
@@ -239,42 +239,42 @@ async fn two_computers_of_ana(tracker: &Tracker, trusted: bool) -> (Peer, Peer, 
     }
     new.linked("bob").await;
     new.say("from the new computer").await;
-    bob.hears("from the new computer").await;
+    bob.receives("from the new computer").await;
     (old, new, bob)
 }
 
 #[tokio::test]
-async fn message_from_ones_other_computer_comes_from_a_room_mate() {
+async fn message_of_own_other_device_comes_from_a_member() {
     let tracker = Tracker::start().await;
     let (old, mut new, mut bob) = two_computers_of_ana(&tracker, true).await;
-    assert_eq!(new.hears("from the old computer").await, user("ana"));
+    assert_eq!(new.receives("from the old computer").await, user("ana"));
     new.service.stop().await;
     let mut old = old.again().await;
     let missed = old.until(|e| matches!(e, Event::Missed { .. })).await;
     assert!(matches!(missed, Event::Missed { lines: 1, .. }), "{missed:?}");
-    assert_eq!(old.hears("from the new computer").await, user("ana"));
+    assert_eq!(old.receives("from the new computer").await, user("ana"));
     old.say("back").await;
-    bob.hears("back").await;
+    bob.receives("back").await;
     assert!(!old.saw(|e| matches!(e, Event::Error { .. })) && !old.saw(is_change));
 }
 
 /// The control: the password alone makes no key whose messages count as one's own.
 #[tokio::test]
-async fn control_message_by_an_unendorsed_key_is_not_ones_own() {
+async fn control_message_by_an_unendorsed_key_is_not_own() {
     let tracker = Tracker::start().await;
     let (old, new, bob) = two_computers_of_ana(&tracker, false).await;
     new.service.stop().await;
     let mut old = old.again().await;
     old.linked("bob").await;
     bob.say("are you there?").await;
-    old.hears("are you there?").await;
+    old.receives("are you there?").await;
     assert!(
         !old.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"from the new computer"))
     );
 }
 
 #[tokio::test]
-async fn own_keys_are_learnt_when_the_tracker_comes_after_the_start() {
+async fn own_keys_are_fetched_when_the_tracker_comes_later() {
     let mut tracker = Tracker::start().await;
     let (old, new, _bob) = two_computers_of_ana(&tracker, true).await;
     new.service.stop().await;
@@ -286,7 +286,7 @@ async fn own_keys_are_learnt_when_the_tracker_comes_after_the_start() {
     assert!(!old.saw(is_from_the_new), "its key is not known yet");
     tracker.up().await;
     old.until(|e| matches!(e, Event::LoggedIn { .. })).await;
-    assert_eq!(old.hears("from the new computer").await, user("ana"));
+    assert_eq!(old.receives("from the new computer").await, user("ana"));
 }
 
 /// Matches one's own message from another computer in the private chat with bob.
@@ -302,7 +302,7 @@ fn is_own_to_bob(text: &'static str) -> impl Fn(&Event) -> bool {
 async fn two_computers_that_wrote_to_bob(tracker: &Tracker, trusted: bool) -> (Peer, Peer, Peer) {
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "from the old computer").await.unwrap();
-    bob.hears("from the old computer").await;
+    bob.receives("from the old computer").await;
     let mut new = ana.elsewhere().await;
     let digits = digits_of_the_new_key(&mut new).await;
     new.service.stop().await;
@@ -317,12 +317,12 @@ async fn two_computers_that_wrote_to_bob(tracker: &Tracker, trusted: bool) -> (P
         bob.until(is_change).await;
         bob.run(Command::Accept { user: user("ana") }).await.unwrap();
     }
-    bob.hears("from the new computer").await;
+    bob.receives("from the new computer").await;
     (old, new, bob)
 }
 
 #[tokio::test]
-async fn private_message_of_ones_other_computer_comes_from_the_friend() {
+async fn private_message_of_own_other_device_comes_from_partner() {
     let tracker = Tracker::start().await;
     let (old, mut new, mut bob) = two_computers_that_wrote_to_bob(&tracker, true).await;
     new.until(is_own_to_bob("from the old computer")).await;
@@ -333,21 +333,21 @@ async fn private_message_of_ones_other_computer_comes_from_the_friend() {
     assert!(matches!(missed, Event::Missed { people: 0, lines: 1, .. }), "{missed:?}");
     old.until(is_own_to_bob("from the new computer")).await;
     old.say("back").await;
-    bob.hears("back").await;
+    bob.receives("back").await;
     assert!(!old.saw(|e| matches!(e, Event::Error { .. })) && !old.saw(is_change));
 }
 
 /// The control: the password alone makes no key whose private messages count as one's own.
 #[tokio::test]
-async fn control_private_message_by_an_unendorsed_key_is_not_ones_own() {
+async fn control_private_message_by_unendorsed_key_is_not_own() {
     let tracker = Tracker::start().await;
     let (old, new, mut bob) = two_computers_that_wrote_to_bob(&tracker, false).await;
     new.service.stop().await;
     let mut old = old.again().await;
     bob.tell("ana", "are you there?").await.unwrap();
-    old.hears("are you there?").await;
+    old.receives("are you there?").await;
     old.tell("bob", "yes").await.unwrap();
-    bob.hears("yes").await;
+    bob.receives("yes").await;
     assert!(!old.saw(is_own_to_bob("from the new computer")));
 }
 
@@ -356,7 +356,7 @@ fn run(data: &Path, tracker: &Tracker, more: &[&str]) -> (Option<i32>, String) {
     let mut arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
     arguments.extend(flags(tracker.address, data));
     let end = Piped::start(&arguments, Some(PASSWORD)).end();
-    (end.status, [end.said, end.complained].concat().join("\n"))
+    (end.status, [end.stdout, end.stderr].concat().join("\n"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,8 +369,8 @@ async fn the_program_carries_an_account_in_a_file_for_its_user_alone() {
     let file = there.path().join("ana.identity");
     let name = file.to_str().unwrap();
 
-    let (status, said) = run(there.path(), &tracker, &["identity", "export", name, "--username", "ana"]);
-    assert_eq!(status, Some(0), "{said}");
+    let (status, output) = run(there.path(), &tracker, &["identity", "export", name, "--username", "ana"]);
+    assert_eq!(status, Some(0), "{output}");
     assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
     let again = run(there.path(), &tracker, &["identity", "export", name, "--username", "ana"]);
     assert_eq!(again.0, Some(1), "{}", again.1);
@@ -381,13 +381,13 @@ async fn the_program_carries_an_account_in_a_file_for_its_user_alone() {
     let data = ["--data".to_owned(), there.path().to_str().unwrap().to_owned()];
     let end = Piped::start(&[&elsewhere[..], &data].concat(), Some(PASSWORD)).end();
     let named = format!("--tracker {}", tracker.address);
-    assert!(end.status == Some(1) && end.complained.concat().contains(&named), "{end:?}");
+    assert!(end.status == Some(1) && end.stderr.concat().contains(&named), "{end:?}");
 
-    let (status, said) = run(here.path(), &tracker, &["identity", "import", name]);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("--username ana"), "{said}");
-    let (status, said) = run(here.path(), &tracker, &["identity", "import", name]);
-    assert!(status == Some(1) && said.contains("--data"), "{said}");
+    let (status, output) = run(here.path(), &tracker, &["identity", "import", name]);
+    assert_eq!(status, Some(0), "{output}");
+    assert!(output.contains("--username ana"), "{output}");
+    let (status, output) = run(here.path(), &tracker, &["identity", "import", name]);
+    assert!(status == Some(1) && output.contains("--data"), "{output}");
     // It signs in by the key, because the tracker knows no other.
     let mut moved = Piped::bot(tracker.address, here.path(), "ana", false);
     moved.line("/keys");

@@ -50,7 +50,7 @@ async fn deleting_a_room_with_others_in_it_wants_a_yes() {
     ana.line("n");
     ana.shows("nothing was deleted");
     ana.line("still here");
-    assert_eq!(bob.next_lines(1).await, ["still here"], "the answer is no message");
+    assert_eq!(bob.next_messages(1).await, ["still here"], "the answer is no message");
     ana.line("/delete");
     ana.wait("the question", |screen| screen.text().matches("ends it for everybody").count() == 2);
     ana.line("y");
@@ -59,7 +59,7 @@ async fn deleting_a_room_with_others_in_it_wants_a_yes() {
 }
 
 #[tokio::test]
-async fn deleting_a_room_not_entered_here_wants_a_yes() {
+async fn deleting_a_room_not_entered_here_needs_confirmation() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let delete = Command::Delete { room: Some(room("sala")) };
@@ -223,7 +223,7 @@ async fn a_password_typed_at_the_sign_in_unlocks_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_is_the_password_is_neither_sent_nor_remembered() {
+async fn typed_password_is_neither_sent_nor_remembered() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let (mut ana, mut bob) = two_in_sala(&tracker, data.path()).await;
@@ -241,12 +241,12 @@ async fn a_line_that_is_the_password_is_neither_sent_nor_remembered() {
     ana.keys("\x1b[A\x1b[A");
     ana.wait("the line before it", |screen| screen.rows().last().is_some_and(|row| row.ends_with("first")));
     ana.keys("\r");
-    assert_eq!(bob.next_lines(3).await, ["first", "next", "first"]);
+    assert_eq!(bob.next_messages(3).await, ["first", "next", "first"]);
     assert!(!ana.text().contains("correct"), "{}", ana.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_in_a_pipe_the_same_line_is_a_message() {
+async fn control_in_a_pipe_the_same_text_is_a_message() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);

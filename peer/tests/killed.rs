@@ -38,7 +38,7 @@ struct User<'a> {
     data: &'a Path,
     program: Option<Piped>,
     /// The messages of others in each run of the program: author, id, number, and whether it was late.
-    heard: Vec<Vec<(String, String, u64, bool)>>,
+    received: Vec<Vec<(String, String, u64, bool)>>,
     sent: BTreeMap<String, u64>,
     ahead: usize,
     is_in_room: bool,
@@ -47,7 +47,7 @@ struct User<'a> {
 impl<'a> User<'a> {
     fn start(&mut self, register: bool) {
         self.program = Some(Piped::bot(self.tracker, self.data, self.name, register));
-        self.heard.push(Vec::new());
+        self.received.push(Vec::new());
         (self.ahead, self.is_in_room) = (0, false);
     }
 
@@ -57,7 +57,7 @@ impl<'a> User<'a> {
             tracker,
             data,
             program: None,
-            heard: Vec::new(),
+            received: Vec::new(),
             sent: BTreeMap::new(),
             ahead: 0,
             is_in_room: false,
@@ -89,7 +89,7 @@ impl<'a> User<'a> {
             }
             "message" => {
                 let line = (text("from"), text("id"), number(), event["late"] == true);
-                self.heard.last_mut().unwrap().push(line);
+                self.received.last_mut().unwrap().push(line);
             }
             "room_entered" => self.is_in_room = true,
             "error" | "undelivered" | "fork" => panic!("{}: {event}", self.name),
@@ -107,13 +107,13 @@ impl<'a> User<'a> {
     }
 
     fn has(&self, id: &str) -> bool {
-        self.sent.contains_key(id) || self.heard.iter().flatten().any(|(_, heard, ..)| heard == id)
+        self.sent.contains_key(id) || self.received.iter().flatten().any(|(_, received, ..)| received == id)
     }
 
     /// Checks that each message was shown once, except the last ones before a crash, and each author's in order.
     fn verdict(&self) -> Result<(), String> {
         let mut shown: Vec<&str> = Vec::new();
-        for life in &self.heard {
+        for life in &self.received {
             let (earlier, again) = shown.split_at(shown.len().saturating_sub(LAST_BATCH));
             let (mut now, mut numbers) = (BTreeSet::new(), BTreeMap::new());
             for (from, id, number, late) in life {
@@ -220,16 +220,16 @@ fn settle(users: &mut [User<'_>]) -> Result<(), String> {
             all_in = true;
             deadline = Instant::now() + CONVERGED;
         }
-        let heard = users.iter().flat_map(|user| user.heard.iter().flatten().map(|(_, id, ..)| id));
+        let received = users.iter().flat_map(|user| user.received.iter().flatten().map(|(_, id, ..)| id));
         let sent = users.iter().flat_map(|user| user.sent.keys());
-        let ids: BTreeSet<_> = heard.chain(sent).collect();
+        let ids: BTreeSet<_> = received.chain(sent).collect();
         // A message also counts as the author's own if the program was killed before it reported the message as sent.
         let lacks = |user: &User<'_>| {
             let of_mine = |id: &str| {
                 users
                     .iter()
-                    .flat_map(|user| user.heard.iter().flatten())
-                    .any(|(from, heard, ..)| heard == id && from == user.name)
+                    .flat_map(|user| user.received.iter().flatten())
+                    .any(|(from, received, ..)| received == id && from == user.name)
             };
             ids.iter()
                 .find(|id| !user.has(id) && !of_mine(id))

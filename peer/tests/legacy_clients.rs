@@ -63,11 +63,11 @@ async fn legacy_clients_share_a_room_with_ours() {
     assert_eq!(rui.users(), ["py", "ana", "rui"]);
 
     py.say("olá, vocês");
-    assert_eq!(ana.hears("olá, vocês").await, user("py"));
-    rui.hears("olá, vocês");
+    assert_eq!(ana.receives("olá, vocês").await, user("py"));
+    rui.receives("olá, vocês");
     ana.say("oi — ✓").await;
-    py.hears("oi — ✓");
-    rui.hears("oi — ✓");
+    py.receives("oi — ✓");
+    rui.receives("oi — ✓");
     rui.leave();
     py.until(|shown| *shown == Shown::Left("rui".into()));
     ana.until(|event| matches!(event, Event::RoomUpdate { username, .. } if *username == user("rui"))).await;
@@ -101,10 +101,10 @@ async fn private_chats_go_both_ways() {
     assert!(!py.chat_with("py"), "not with oneself");
     assert!(!py.chat_with("rui"), "nobody has that name");
     ana.tell("py", "psst").await.unwrap();
-    py.hears_privately("psst");
+    py.receives_privately("psst");
     assert!(py.chat_with("ana"));
     py.say("o que foi?");
-    assert_eq!(ana.hears("o que foi?").await, user("py"));
+    assert_eq!(ana.receives("o que foi?").await, user("py"));
 }
 
 /// 4.15, 4.16, 4.30: a client that answers PING stays online, an ended one is offline, and the newest login wins.
@@ -138,10 +138,10 @@ async fn second_private_chat_loses_no_message() {
     for round in 0..4 {
         assert!(py.chat_with("ana"));
         py.say(&format!("from py {round}"));
-        ana.hears(&format!("from py {round}")).await;
+        ana.receives(&format!("from py {round}")).await;
         for n in 0..2 {
             ana.tell("py", &format!("to py {round}.{n}")).await.unwrap();
-            py.hears_privately(&format!("to py {round}.{n}"));
+            py.receives_privately(&format!("to py {round}.{n}"));
         }
         py.leave();
         py.until(|shown| *shown == Shown::Disconnected("ana".into()));
@@ -170,7 +170,7 @@ async fn room_messages_wait_while_a_legacy_client_is_in_its_menu() {
     ana.say("in the menu").await;
     // A private message is shown in the menu, and no message of the room follows it.
     ana.tell("py", "in private").await.unwrap();
-    py.hears_privately("in private");
+    py.receives_privately("in private");
     py.join("sala");
     ana.say("in the room").await;
     for text in ["while away", "in the menu", "in the room"] {
@@ -190,12 +190,12 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     py.join("sala");
     ana.linked("py").await;
     ana.say("short").await;
-    py.hears("short");
+    py.receives("short");
     ana.until(|event| matches!(event, Event::Written { to, .. } if *to == user("py"))).await;
     ana.say(&"x".repeat(5000)).await;
     ana.until(|event| matches!(event, Event::Undelivered { to, .. } if *to == user("py"))).await;
     ana.tell("py", "psst").await.unwrap();
-    py.hears_privately("psst");
+    py.receives_privately("psst");
     ana.until(|event| matches!(event, Event::Written { .. })).await;
     drop(py);
     let down = |event: &Event| {
@@ -208,9 +208,10 @@ async fn messages_to_a_legacy_client_are_written_and_never_delivered() {
     else {
         unreachable!()
     };
-    let told: Vec<_> = lines.iter().map(|line| (&line.has[..], &line.written[..], &line.waits[..])).collect();
+    let reported: Vec<_> =
+        lines.iter().map(|line| (&line.has[..], &line.written[..], &line.waits[..])).collect();
     let py = [user("py")];
-    assert_eq!(told, [(&[][..], &py[..], &[][..]), (&[], &[], &[]), (&[], &[], &py)]);
+    assert_eq!(reported, [(&[][..], &py[..], &[][..]), (&[], &[], &[]), (&[], &[], &py)]);
     let Answer::Outbox { lines } = ana.run(Command::Outbox).await.unwrap() else { unreachable!() };
     assert!(lines.len() == 1 && &lines[0].message.content == "later", "{lines:?}");
     assert!(!ana.saw(|event| matches!(event, Event::Delivered { .. })));
@@ -237,7 +238,7 @@ async fn leave_and_join_at_bot_speed_keep_the_link() {
         ana.linked("py").await;
         py.is_dialled_by("ana");
         py.say("still there?");
-        ana.hears("still there?").await;
+        ana.receives("still there?").await;
         py.until(|shown| *shown == Shown::Disconnected("ana".into()));
         assert!(!py.shown_so_far().iter().any(|shown| matches!(shown, Shown::NoLink(_))));
         ana.run(Command::Leave { conversation: Some(Conversation::Room(room("sala"))) }).await.unwrap();
@@ -258,7 +259,7 @@ async fn original_tracker_is_named_as_the_reason() {
 
 /// 4.14, 4.25: one line on the screen for each departure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn legacy_client_is_told_once_that_somebody_left() {
+async fn legacy_client_gets_one_notice_of_a_leave() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let py = LegacyClient::registered(tracker.address, "py");

@@ -37,7 +37,7 @@ impl Mute {
 }
 
 #[tokio::test]
-async fn member_that_never_reads_stalls_nobody() {
+async fn member_that_never_reads_delays_no_other() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
@@ -53,7 +53,7 @@ async fn member_that_never_reads_stalls_nobody() {
     for _ in 0..lines {
         ana.say(&line).await;
     }
-    assert_eq!(bob.next_lines(lines).await.len(), lines);
+    assert_eq!(bob.next_messages(lines).await.len(), lines);
     let Ok(Answer::Outbox { lines }) = ana.run(Command::Outbox).await else { panic!("no outbox") };
     assert!(
         lines.iter().any(|waiting| waiting.message.waits == [user("mute")]),
@@ -62,7 +62,7 @@ async fn member_that_never_reads_stalls_nobody() {
 }
 
 #[tokio::test]
-async fn signing_out_waits_little_for_one_who_never_closes() {
+async fn sign_out_waits_briefly_for_an_open_connection() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     ana.create("sala").await;
@@ -110,7 +110,7 @@ async fn garbage_at_the_port_disturbs_no_conversation() {
         let text = format!("round {round}");
         bob.say(&text).await;
         ana.say(&text).await;
-        bob.hears(&text).await;
+        bob.receives(&text).await;
     }
     assert!(
         bob.service

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod by_hand;
 mod common;
 mod false_tracker;
+mod raw_client;
 
 use common::{Peer, Tracker, room, user};
 use commons::keys::Seed;
@@ -29,8 +29,8 @@ fn entered(name: &str) -> impl Fn(&Event) -> bool {
 }
 
 fn available(name: &str) -> impl Fn(&Event) -> bool {
-    let told = json!({"event": "room_available", "room": name});
-    move |event| serde_json::to_value(event).unwrap() == told
+    let announced = json!({"event": "room_available", "room": name});
+    move |event| serde_json::to_value(event).unwrap() == announced
 }
 
 fn joined(name: &str) -> impl Fn(&Event) -> bool {
@@ -52,9 +52,9 @@ async fn talk_of_two(tracker: &FalseTracker, carla: &Seed) -> (Peer, Peer) {
     bob.join("sala").await;
     ana.linked("bob").await;
     ana.say("a secret of ana").await;
-    bob.hears("a secret of ana").await;
+    bob.receives("a secret of ana").await;
     bob.say("a secret of bob").await;
-    ana.hears("a secret of bob").await;
+    ana.receives("a secret of bob").await;
     (ana, bob)
 }
 
@@ -62,10 +62,10 @@ async fn talk_of_two(tracker: &FalseTracker, carla: &Seed) -> (Peer, Peer) {
 async fn gets(ana: &Peer, name: &str, seed: &Seed, streams: Option<&Value>) -> (Vec<String>, Value) {
     let id = sala(0, &[]).id;
     let mut link = Link::dial(ana.service.local_addr(), name, seed).await;
-    let told = link.told(id).await;
-    let mut got = link.asks_for(id, streams.unwrap_or(&told)).await;
+    let announced = link.announced(id).await;
+    let mut got = link.request(id, streams.unwrap_or(&announced)).await;
     got.sort();
-    (got, told)
+    (got, announced)
 }
 
 #[tokio::test]
@@ -83,18 +83,18 @@ async fn a_ghost_member_gets_nothing_from_before_it_was_seen() {
     let claim = sala(9, &[("ana", 1), ("bob", 2), ("mallory", 1)]);
     tracker.tells("joined", "mallory", &claim);
     ana.until(joined("mallory")).await;
-    let (got, told) = gets(&ana, "mallory", &ghost, Some(&streams)).await;
+    let (got, announced) = gets(&ana, "mallory", &ghost, Some(&streams)).await;
     assert_eq!(got, [""; 0], "the ghost was given what was written before it came");
-    assert_eq!(told, Value::Array(Vec::new()), "not even how much there is");
+    assert_eq!(announced, Value::Array(Vec::new()), "not even how much there is");
     let mut link = Link::dial(ana.service.local_addr(), "mallory", &ghost).await;
     ana.say("everybody sees mallory now").await;
-    assert_eq!(link.hears().await, "everybody sees mallory now");
+    assert_eq!(link.receives().await, "everybody sees mallory now");
 
     // The same holds if ana's program was not running when the false member appeared.
     ana.service.stop().await;
     let eve = Seed::random().unwrap();
     tracker.announces("eve", &[eve.public_key()]);
-    tracker.seats(&[sala(20, &[("ana", 1), ("bob", 2), ("eve", 1)])]);
+    tracker.set_rooms(&[sala(20, &[("ana", 1), ("bob", 2), ("eve", 1)])]);
     let mut ana = ana.again().await;
     ana.until(entered("sala")).await;
     let (got, _) = gets(&ana, "eve", &eve, Some(&streams)).await;
@@ -108,7 +108,7 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     let (mut ana, mut bob) = talk_of_two(&tracker, &carla).await;
     ana.run(Command::Leave { conversation: None }).await.unwrap();
     ana.until(|e| matches!(e, Event::RoomLeft { .. })).await;
-    tracker.seats(&[sala(4, &[("ana", 1), ("bob", 2)])]);
+    tracker.set_rooms(&[sala(4, &[("ana", 1), ("bob", 2)])]);
     tracker.hangs_up();
     ana.until(available("sala")).await;
     // The control: bob never left, and is in the room as before.
@@ -126,7 +126,7 @@ async fn a_room_that_was_left_is_not_revived_by_a_login() {
     // Only ana's own command enters the room.
     tracker.lets_enter(&sala(5, &[("ana", 1), ("bob", 2)]));
     ana.join("sala").await;
-    ana.hears("among us").await;
+    ana.receives("among us").await;
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_room_unknown_here_is_offered_and_a_known_one_entered() {
     let (ana, _bob) = talk_of_two(&tracker, &carla).await;
     ana.service.stop().await;
     let trap = Claim { id: Uuid::from_u128(7), name: "trap", ..sala(2, &[("mallory", 1), ("ana", 2)]) };
-    tracker.seats(&[sala(4, &[("ana", 1), ("bob", 2)]), trap]);
+    tracker.set_rooms(&[sala(4, &[("ana", 1), ("bob", 2)]), trap]);
     let mut ana = ana.again().await;
     ana.until(entered("sala")).await;
     ana.until(available("trap")).await;
@@ -185,11 +185,11 @@ async fn a_key_that_only_the_tracker_announces_opens_no_link() {
 }
 
 #[tokio::test]
-async fn the_mark_is_that_of_the_key_that_speaks() {
+async fn mark_is_that_of_the_key_of_the_link() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "hello").await.unwrap();
-    bob.hears("hello").await;
+    bob.receives("hello").await;
     ana.run(Command::Verified { user: user("bob") }).await.unwrap();
     // Another computer of bob's, endorsed by the old one.
     let mut new = bob.elsewhere().await;
@@ -201,7 +201,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     old.run(Command::Account(endorse)).await.unwrap();
     let is_up = |is_verified: bool| move |e: &Event| matches!(e, Event::Link { state: LinkState::Up, verified, .. } if *verified == is_verified);
     old.tell("ana", "from the old one").await.unwrap();
-    ana.hears("from the old one").await;
+    ana.receives("from the old one").await;
     ana.until(is_up(true)).await;
     // The safety number that ana sees is that of the old key, even if the new one has linked before she compares it.
     let Ok(Answer::SafetyNumber { verified: true, .. }) =
@@ -212,7 +212,7 @@ async fn the_mark_is_that_of_the_key_that_speaks() {
     old.service.stop().await;
     let new = new.again_after_death().await;
     new.tell("ana", "from the new one").await.unwrap();
-    ana.hears("from the new one").await;
+    ana.receives("from the new one").await;
     ana.until(is_up(false)).await;
     let trust = |answer| match answer {
         Ok(Answer::Users { members, .. }) => {

@@ -57,7 +57,7 @@ async fn a_full_tracker_names_its_limit_and_the_wait() {
     assert_eq!(ana.end(), 1);
     assert!(!ana.text().contains("start one"), "{}", ana.text());
     let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
-    assert_eq!((end.status, &json(&end.said[0])["code"]), (Some(1), &object!("BUSY")), "{end:?}");
+    assert_eq!((end.status, &json(&end.stdout[0])["code"]), (Some(1), &object!("BUSY")), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,12 +69,12 @@ async fn control_another_answer_in_plaintext_is_no_tracker() {
         object!({"status": "OK", "msg": "welcome"}),
     ] {
         let end = Piped::bot(answering(answer.clone()).await, data.path(), "ana", true).end();
-        assert_eq!(json(&end.said[0])["code"], "NOT_A_TRACKER", "{answer}: {end:?}");
+        assert_eq!(json(&end.stdout[0])["code"], "NOT_A_TRACKER", "{answer}: {end:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stranger_says_in_plaintext_steers_no_terminal() {
+async fn plaintext_of_another_program_steers_no_terminal() {
     let data = tempfile::tempdir().unwrap();
     let msg = format!("\u{1b}[2J\nfull{}", "x".repeat(1000));
     let address = answering(object!({"status": "ERROR", "msg": msg, "code": "BUSY"})).await;
@@ -85,7 +85,7 @@ async fn what_a_stranger_says_in_plaintext_steers_no_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_and_a_cut_are_told_apart() {
+async fn stop_and_cut_connection_are_distinguished() {
     let mut tracker = Tracker::start().await;
     let way = Proxy::to(tracker.address).await;
     let data = tempfile::tempdir().unwrap();
@@ -104,16 +104,16 @@ async fn a_stop_and_a_cut_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_connection_is_told_as_such() {
+async fn refused_connection_is_reported_as_such() {
     let mut tracker = Tracker::start().await;
     tracker.down().await;
     let data = tempfile::tempdir().unwrap();
     let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
-    assert!(end.complained[0].contains("nothing listens there"), "{end:?}");
+    assert!(end.stderr[0].contains("nothing listens there"), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_nobody_at_the_usual_address_another_is_asked_for() {
+async fn without_a_tracker_another_address_is_prompted_for() {
     let network = match Network::of(1) {
         Ok(network) => network,
         Err(why) if env::var_os("NAMESPACES").is_some() => panic!("no network namespaces: {why}"),

@@ -30,7 +30,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
     let mut tracker = Tracker::start().await;
     let [ana, mut bob, carla] = three_in(&tracker, "sala").await;
     ana.say("before").await;
-    bob.hears("before").await;
+    bob.receives("before").await;
     ana.service.stop().await;
     carla.service.stop().await;
     tracker.down().await;
@@ -52,7 +52,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
 
     // Members are dialled at their last addresses, and presence follows the links.
     ana.say("without a tracker").await;
-    bob.hears("without a tracker").await;
+    bob.receives("without a tracker").await;
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, username, .. } if *username == user("bob"))).await;
     let is_there = |answer| match answer {
         Ok(Answer::Users { members, .. }) => members
@@ -79,7 +79,7 @@ async fn a_start_without_a_tracker_opens_what_is_here() {
 }
 
 #[tokio::test]
-async fn without_a_tracker_the_password_is_judged_here() {
+async fn without_a_tracker_the_password_is_checked_locally() {
     let mut tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     ana.service.stop().await;
@@ -92,7 +92,7 @@ async fn without_a_tracker_the_password_is_judged_here() {
 }
 
 #[tokio::test]
-async fn what_the_tracker_says_after_an_offline_start_is_told() {
+async fn refusal_after_an_offline_start_is_reported() {
     for (is_other_key, code) in [(true, "TRACKER_KEY_CHANGED"), (false, "INVALID_CREDENTIALS")] {
         let (mut tracker, other) = (Tracker::start().await, Tracker::start().await);
         let ana = tracker.peer("ana").await;
@@ -104,7 +104,7 @@ async fn what_the_tracker_says_after_an_offline_start_is_told() {
         } else {
             tracker.forgets().await;
         }
-        ana.until(|e| matches!(e, Event::Error { code: told, .. } if told == code)).await;
+        ana.until(|e| matches!(e, Event::Error { code: reported, .. } if reported == code)).await;
         // Anybody on the way can show another key, so it does not end a chat that needs no tracker.
         let end = (!is_other_key).then(|| code.to_owned());
         assert_eq!(ana.service.failure().map(|error| error.code()), end);
@@ -140,7 +140,7 @@ async fn private_partner_is_dialled_where_it_was_last() {
         let mut tracker = Tracker::start().await;
         let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
         ana.tell("bob", "before").await.unwrap();
-        bob.hears("before").await;
+        bob.receives("before").await;
         let (gone, mut stays) = if restarts == "ana" { (ana, bob) } else { (bob, ana) };
         gone.service.stop().await;
         tracker.down().await;
@@ -149,9 +149,9 @@ async fn private_partner_is_dialled_where_it_was_last() {
         let (mut back, there) = (gone.again().await, stays.name.as_str().to_owned());
         back.linked(&there).await;
         back.tell(&there, "without a tracker").await.unwrap();
-        stays.hears("without a tracker").await;
+        stays.receives("without a tracker").await;
         stays.tell(restarts, "and back").await.unwrap();
-        back.hears("and back").await;
+        back.receives("and back").await;
         assert!(!back.saw(is_logged_in));
     }
 }

@@ -34,7 +34,7 @@ async fn room_with_an_original(tracker: &Tracker) -> (Peer, LegacyClient) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_original_program_and_two_of_ours_hear_each_other() {
+async fn original_program_and_two_peers_exchange_messages() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut zoe = tracker.peer("zoe").await;
@@ -59,8 +59,8 @@ async fn an_original_program_and_two_of_ours_hear_each_other() {
         *count += 1;
     }
     py.say("oi");
-    assert_eq!(ana.hears("oi").await, user("py"));
-    assert_eq!(zoe.hears("oi").await, user("py"));
+    assert_eq!(ana.receives("oi").await, user("py"));
+    assert_eq!(zoe.receives("oi").await, user("py"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +71,7 @@ async fn text_too_long_for_a_legacy_client_is_refused_visibly() {
     let event = ana.until(|e| matches!(e, Event::Undelivered { .. })).await;
     assert!(matches!(event, Event::Undelivered { reason: Undeliverable::TextTooLong, .. }));
     ana.say("short").await;
-    py.hears("short");
+    py.receives("short");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +79,7 @@ async fn ending_a_private_chat_keeps_the_link_of_a_shared_room() {
     let tracker = Tracker::start().await;
     let (ana, py) = room_with_an_original(&tracker).await;
     ana.tell("py", "psst").await.unwrap();
-    py.hears_privately("psst");
+    py.receives_privately("psst");
     ana.run(Command::Leave { conversation: Some(Conversation::Private(user("py"))) }).await.unwrap();
     ana.say("still linked").await;
     let shown = py.until(|shown| matches!(shown, Shown::Disconnected(_) | Shown::Room { .. }));
@@ -96,11 +96,11 @@ async fn after_a_leave_from_it_the_link_is_dialled_again() {
     py.is_dialled_by("ana");
     ana.linked("py").await;
     ana.say("again").await;
-    py.hears("again");
+    py.receives("again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_speaks_under_another_name_or_in_a_room_of_others() {
+async fn messages_under_other_names_or_rooms_are_refused() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     ana.create("sala").await;
@@ -113,7 +113,7 @@ async fn nobody_speaks_under_another_name_or_in_a_room_of_others() {
     say(json!({"cmd": "MESSAGE", "room": null, "username": "bob", "content": "I am bob"})).await;
     say(json!({"cmd": "MESSAGE", "room": "sala", "username": "eve", "content": "not a member"})).await;
     say(json!({"cmd": "MESSAGE", "room": null, "username": "eve", "content": "I am eve"})).await;
-    assert_eq!(ana.hears("I am eve").await, user("eve"));
+    assert_eq!(ana.receives("I am eve").await, user("eve"));
     assert!(!ana.saw(|e| matches!(e, Event::Message { .. })));
     assert_eq!(ana.opened().await, Some(Conversation::Room(room("sala"))));
     drop(eve);
@@ -154,7 +154,7 @@ async fn plaintext_may_use_a_free_name_but_none_with_keys() {
         if name == "bob" {
             assert_eq!(recv(&mut stream).await, None);
         } else {
-            assert_eq!(ana.hears(text).await, user(name));
+            assert_eq!(ana.receives(text).await, user(name));
         }
     }
     assert!(!ana.saw(|e| matches!(e, Event::Message { .. })));

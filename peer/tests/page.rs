@@ -166,7 +166,7 @@ async fn a_foreign_page_opens_no_tab() {
 }
 
 #[tokio::test]
-async fn without_the_token_a_tab_learns_nothing() {
+async fn tab_without_the_token_gets_nothing() {
     let page = Page::start().await;
     let (right, origin) = (&page.token, page.origin());
     for (path, first) in [
@@ -186,7 +186,7 @@ async fn without_the_token_a_tab_learns_nothing() {
 }
 
 #[tokio::test]
-async fn late_token_is_told_from_a_wrong_one() {
+async fn late_token_is_distinguished_from_a_wrong_one() {
     let page = Page::start().await;
     let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
     let closed = async |tab: &mut Tab| match timeout(PATIENCE, tab.0.next()).await.unwrap() {
@@ -200,7 +200,7 @@ async fn late_token_is_told_from_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn page_knows_the_name_given_at_the_start() {
+async fn page_offers_the_name_given_at_the_start() {
     let page = Page::start().await;
     let (_tab, snapshot) = page.tab().await;
     assert_eq!(snapshot["given_name"], "ana");
@@ -407,7 +407,7 @@ async fn a_wrong_address_or_key_of_a_tracker_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_tab_that_signs_in_learns_of_its_new_key() {
+async fn tab_that_signs_in_is_notified_of_its_new_key() {
     let (page, elsewhere) = (Page::start().await, Page::start().await);
     let at = |command: &str| {
         json!({"command": command, "tracker": page.tracker.address.to_string(), "tracker_key": page.tracker.key(),

@@ -51,7 +51,7 @@ struct User {
     /// Acks: the id of a message and the name of the recipient.
     delivered: BTreeSet<(String, String)>,
     /// The number of the last message from each author, and whether it was late. The numbers arrive in order.
-    heard: BTreeMap<String, (u64, bool)>,
+    received: BTreeMap<String, (u64, bool)>,
     linked: BTreeSet<String>,
     has_tracker: bool,
     rooms: BTreeSet<String>,
@@ -67,7 +67,7 @@ impl User {
             written: 0,
             sent: Vec::new(),
             delivered: BTreeSet::new(),
-            heard: BTreeMap::new(),
+            received: BTreeMap::new(),
             linked: BTreeSet::new(),
             has_tracker: false,
             rooms: BTreeSet::new(),
@@ -99,7 +99,7 @@ impl User {
                 assert!(self.delivered.insert((text("id"), text("to"))), "{}: twice {event}", self.name);
             }
             "message" => {
-                let (last, late) = self.heard.entry(text("from")).or_default();
+                let (last, late) = self.received.entry(text("from")).or_default();
                 (*last, *late) = (*last + 1, event["late"] == true);
                 assert_eq!(
                     text("content"),
@@ -119,8 +119,8 @@ impl User {
     }
 
     /// Number of messages received from this author.
-    fn heard_of(&self, author: &str) -> u64 {
-        self.heard.get(author).map_or(0, |(last, _)| *last)
+    fn received_from(&self, author: &str) -> u64 {
+        self.received.get(author).map_or(0, |(last, _)| *last)
     }
 
     fn has_sent_all(&self) -> bool {
@@ -191,8 +191,9 @@ impl World {
     fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let since = Instant::now();
         while !is_so(self) {
-            let told = self.users.each_ref().map(|user| (user.name, &user.heard, &user.linked, &user.errors));
-            assert!(since.elapsed() < LIMIT, "in vain: {what}; {told:?}");
+            let reported =
+                self.users.each_ref().map(|user| (user.name, &user.received, &user.linked, &user.errors));
+            assert!(since.elapsed() < LIMIT, "in vain: {what}; {reported:?}");
             self.users.iter_mut().for_each(User::listen);
         }
         eprintln!("{:5.1} s  {what}", since.elapsed().as_secs_f32());
@@ -218,7 +219,7 @@ impl World {
         let has_all = |user: &User| {
             self.users
                 .iter()
-                .all(|author| author.name == user.name || user.heard_of(author.name) == author.written)
+                .all(|author| author.name == user.name || user.received_from(author.name) == author.written)
         };
         self.users.iter().all(|user| has_all(user) && user.has_sent_all() && user.waiting() == 0)
     }
@@ -226,7 +227,7 @@ impl World {
     /// Whether these two users have all of each other's messages.
     fn are_even(&self, one: usize, other: usize) -> bool {
         let (one, other) = (self.of(one), self.of(other));
-        one.heard_of(other.name) == other.written && other.heard_of(one.name) == one.written
+        one.received_from(other.name) == other.written && other.received_from(one.name) == one.written
     }
 }
 
@@ -235,7 +236,7 @@ const ALL: [(usize, usize); 6] =
     [(TRACKER, ANA), (TRACKER, BOB), (TRACKER, CARLA), (ANA, BOB), (ANA, CARLA), (BOB, CARLA)];
 
 #[test]
-fn who_loses_the_tracker_alone_talks_on_and_finds_it_again() {
+fn peer_without_the_tracker_goes_on_and_reconnects() {
     let Some(mut world) = World::start() else { return };
     let cut = between(&[(TRACKER, ANA)]);
     world.network.cut(&cut);
@@ -254,7 +255,7 @@ fn who_loses_the_tracker_alone_talks_on_and_finds_it_again() {
 fn two_cut_off_peers_sync_through_the_third() {
     let Some(mut world) = World::start() else { return };
     let cut = between(&[(ANA, BOB)]);
-    let late = |world: &World, reader, author| world.of(reader).heard[author].1;
+    let late = |world: &World, reader, author| world.of(reader).received[author].1;
     world.network.cut(&cut);
     world.all_say(LINES);
     world.until("lines go round the cut", |world| world.are_even(ANA, BOB));
@@ -269,7 +270,7 @@ fn two_cut_off_peers_sync_through_the_third() {
 }
 
 #[test]
-fn who_loses_both_others_catches_up_and_so_do_they() {
+fn peer_cut_off_from_both_others_syncs_both_ways() {
     let Some(mut world) = World::start() else { return };
     let cut = between(&[(ANA, BOB), (ANA, CARLA)]);
     world.network.cut(&cut);
@@ -281,15 +282,15 @@ fn who_loses_both_others_catches_up_and_so_do_they() {
     world.listen_for(LASTING);
     assert_eq!((world.of(ANA).sent.len() as u64, world.of(ANA).delivered.len()), (1 + LINES, 2));
     for (user, name) in [(BOB, "bob"), (CARLA, "carla")] {
-        let heard = (world.of(user).heard_of("ana"), world.of(ANA).heard_of(name));
-        assert_eq!(heard, (1, 1), "the cut cuts nothing");
+        let received = (world.of(user).received_from("ana"), world.of(ANA).received_from(name));
+        assert_eq!(received, (1, 1), "the cut cuts nothing");
     }
     world.network.mend(&cut);
     world.until("all have all", World::is_whole);
 }
 
 #[test]
-fn all_who_lose_everybody_come_together_again() {
+fn all_peers_cut_off_from_each_other_sync_again() {
     let Some(mut world) = World::start() else { return };
     let cut = between(&ALL);
     world.network.cut(&cut);
@@ -299,8 +300,8 @@ fn all_who_lose_everybody_come_together_again() {
     world.until("all miss the tracker", |world| world.users.iter().all(misses));
     world.all_say(LINES);
     world.until("all lines are sent", |world| world.users.iter().all(User::has_sent_all));
-    let heard_one = |user: &User| user.heard.values().all(|(last, _)| *last == 1);
-    assert!(world.users.iter().all(heard_one), "the cut cuts nothing");
+    let has_one = |user: &User| user.received.values().all(|(last, _)| *last == 1);
+    assert!(world.users.iter().all(has_one), "the cut cuts nothing");
     world.network.mend(&cut);
     world.until("all have all", World::is_whole);
     world.until("all are back", World::is_together);
@@ -324,7 +325,7 @@ fn links_that_were_given_up_are_made_again() {
 /// Cuts each direction between two computers separately, so that some can receive but not send.
 #[test]
 #[ignore = "takes minutes"]
-fn whatever_is_cut_in_mid_sentence_all_have_all_in_the_end() {
+fn links_cut_in_mid_message_lose_nothing_in_the_end() {
     let Some(mut world) = World::start() else { return };
     let seed = env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     let mut random = fastrand::Rng::with_seed(seed);

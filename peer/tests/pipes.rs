@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_bots_meet_and_talk_in_json() {
+async fn two_bots_exchange_messages_in_json() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
@@ -49,19 +49,22 @@ async fn two_bots_meet_and_talk_in_json() {
         (&sent["room"], &sent["content"], &sent["to"]),
         (&json!("sala"), &json!("olá \u{1b} todos"), &json!(null))
     );
-    let heard = bob.event("message");
-    assert_eq!((&heard["id"], &heard["room"], &heard["from"]), (&sent["id"], &json!("sala"), &json!("ana")));
-    assert_eq!(heard["content"], "olá \u{1b} todos");
-    assert!(heard["sent_at"].as_str().unwrap().ends_with('Z'));
+    let received = bob.event("message");
+    assert_eq!(
+        (&received["id"], &received["room"], &received["from"]),
+        (&sent["id"], &json!("sala"), &json!("ana"))
+    );
+    assert_eq!(received["content"], "olá \u{1b} todos");
+    assert!(received["sent_at"].as_str().unwrap().ends_with('Z'));
 
     bob.line("@ana psst");
     assert_eq!(bob.event("sent")["to"], "ana");
-    let heard = ana.event("message");
-    assert_eq!((&heard["room"], &heard["content"]), (&json!(null), &json!("psst")));
+    let received = ana.event("message");
+    assert_eq!((&received["room"], &received["content"]), (&json!(null), &json!("psst")));
 
     bob.close_input();
     let end = bob.end();
-    assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{end:?}");
+    assert_eq!((end.status, end.stderr.as_slice()), (Some(0), &[][..]), "{end:?}");
     assert_eq!(ana.event("room_update")["change"], "offline");
     ana.line("/quit");
     assert_eq!(ana.end().status, Some(0));
@@ -79,8 +82,8 @@ async fn each_line_waits_for_its_answer_and_events_come_before_it() {
     ana.close_input();
     let end = ana.end();
     assert_eq!(end.status, Some(0));
-    let told: Vec<_> = end.said.iter().map(|line| json(line)).collect();
-    let kinds: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let reported: Vec<_> = end.stdout.iter().map(|line| json(line)).collect();
+    let kinds: Vec<_> = reported.iter().map(|event| event["event"].as_str().unwrap()).collect();
     let expected = [
         "tracker",
         "logged_in",
@@ -96,10 +99,10 @@ async fn each_line_waits_for_its_answer_and_events_come_before_it() {
         "error",
     ];
     assert_eq!(kinds, expected);
-    assert_eq!(told[3]["rooms"][0]["name"], "sala");
-    let codes = [4, 9, 11].map(|n: usize| told[n]["code"].as_str().unwrap());
+    assert_eq!(reported[3]["rooms"][0]["name"], "sala");
+    let codes = [4, 9, 11].map(|n: usize| reported[n]["code"].as_str().unwrap());
     assert_eq!(codes, ["ROOM_NOT_FOUND", "USAGE", "NO_CONVERSATION"]);
-    assert_eq!(told[6]["peers"][0]["username"], "ana");
+    assert_eq!(reported[6]["peers"][0]["username"], "ana");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,8 +125,8 @@ async fn text_for_people_also_flows_through_pipes() {
     ana.until(|line| line.contains("no longer in sala"));
     ana.close_input();
     let end = ana.end();
-    assert_eq!((end.status, end.said.last().unwrap().as_str()), (Some(0), "Goodbye."));
-    assert!(!end.said.iter().any(|line| line.contains('\u{1b}')), "no colours in a pipe");
+    assert_eq!((end.status, end.stdout.last().unwrap().as_str()), (Some(0), "Goodbye."));
+    assert!(!end.stdout.iter().any(|line| line.contains('\u{1b}')), "no colours in a pipe");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +146,7 @@ async fn overlong_or_invalid_line_is_refused_and_the_next_one_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_lines_at_once_arrive_in_order() {
+async fn five_hundred_messages_at_once_arrive_in_order() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut bob = tracker.peer("bob").await;
@@ -154,7 +157,7 @@ async fn five_hundred_lines_at_once_arrive_in_order() {
     let lines: Vec<_> = (0..500).map(|n| format!("line {n}")).collect();
     ana.write(format!("{}\n", lines.join("\n")).as_bytes());
     ana.close_input();
-    assert_eq!(bob.next_lines(500).await, lines);
+    assert_eq!(bob.next_messages(500).await, lines);
     assert_eq!(ana.end().status, Some(0));
 }
 
@@ -187,8 +190,8 @@ async fn wrong_usage_is_two_and_says_what_is_missing() {
         (with(&["--username", "ana"], None), "--password-file"),
     ] {
         assert_eq!(end.status, Some(2), "{end:?}");
-        assert!(end.complained.iter().any(|line| line.contains(named)), "{end:?}");
-        assert!(end.said.is_empty());
+        assert!(end.stderr.iter().any(|line| line.contains(named)), "{end:?}");
+        assert!(end.stdout.is_empty());
     }
 }
 
@@ -199,11 +202,11 @@ async fn a_refused_sign_in_is_one_and_says_why_also_in_json() {
     let data = tempfile::tempdir().unwrap();
     let end = Piped::bot(tracker.address, data.path(), "bob", false).end();
     assert_eq!(end.status, Some(1), "{end:?}");
-    assert_eq!(json(&end.said[end.said.len() - 1])["code"], "INVALID_CREDENTIALS");
-    assert_eq!(end.complained.len(), 1, "{end:?}");
+    assert_eq!(json(&end.stdout[end.stdout.len() - 1])["code"], "INVALID_CREDENTIALS");
+    assert_eq!(end.stderr.len(), 1, "{end:?}");
     let end = Piped::bot(tracker.address, data.path(), "bob", true).end();
     assert_eq!(
-        (end.status, json(&end.said[end.said.len() - 1])["code"].as_str()),
+        (end.status, json(&end.stdout[end.stdout.len() - 1])["code"].as_str()),
         (Some(1), Some("USERNAME_TAKEN"))
     );
 }
@@ -216,10 +219,11 @@ async fn without_a_tracker_the_command_that_starts_one_is_named() {
     let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
     assert_eq!(end.status, Some(1), "{end:?}");
     let command = format!(" --listen {}", tracker.address);
-    let complained = end.complained.join("\n");
+    let complained = end.stderr.join("\n");
     assert!(complained.contains(&command) && complained.contains("--host"), "{end:?}");
     assert!(complained.contains("--tracker HOST:PORT"), "it may have moved: {end:?}");
-    let lost = end.said.iter().map(|line| json(line)).find(|event| event["code"] == "TRACKER_LOST").unwrap();
+    let lost =
+        end.stdout.iter().map(|line| json(line)).find(|event| event["code"] == "TRACKER_LOST").unwrap();
     let message = lost["message"].as_str().unwrap();
     assert!(message.starts_with("no tracker answers at") && !message.contains("Talk goes on"), "{message}");
 }
@@ -249,7 +253,7 @@ async fn a_signal_is_an_orderly_end_while_the_input_is_open() {
         ana.event("logged_in");
         signal(ana.id(), asked);
         let end = ana.end();
-        assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{asked:?} {end:?}");
+        assert_eq!((end.status, end.stderr.as_slice()), (Some(0), &[][..]), "{asked:?} {end:?}");
     }
 }
 
@@ -262,11 +266,11 @@ async fn a_newer_login_ends_the_program_while_the_input_is_open() {
     let mut second = Piped::bot(tracker.address, there.path(), "ana", false);
     second.event("logged_in");
     let end = first.end();
-    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
+    assert_eq!((end.status, end.stderr.len()), (Some(1), 1), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_is_gone_is_a_quiet_end() {
+async fn closed_output_ends_the_program_quietly() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(tracker.address, data.path());
@@ -288,8 +292,8 @@ async fn a_peer_can_host_the_tracker_itself() {
     arguments.extend(["--username", "ana", "--register", "--output", "json", "--host"].map(Into::into));
     let mut ana = Piped::start(&arguments, Some(PASSWORD));
     assert!(ana.error_line().contains("Others join with"));
-    let told = ana.error_line();
-    let (address, key) = told.strip_prefix("peer --tracker ").unwrap().split_once('#').unwrap();
+    let reported = ana.error_line();
+    let (address, key) = reported.strip_prefix("peer --tracker ").unwrap().split_once('#').unwrap();
     ana.event("logged_in");
     ana.line("/whoami");
     assert_eq!(ana.event("who_am_i")["status"]["tracker_key"], key);
@@ -333,12 +337,12 @@ async fn a_bot_that_is_put_off_ends_with_the_code() {
     }
     let data = tempfile::tempdir().unwrap();
     let end = Piped::bot(tracker.address, data.path(), "ana", true).end();
-    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
-    let told = json(end.said.last().unwrap());
-    assert_eq!(told["code"], "RATE_LIMITED", "{end:?}");
-    assert!(told["message"].as_str().unwrap().ends_with(" s"), "programs count seconds: {end:?}");
-    assert!(told["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{end:?}");
-    assert!(end.complained[0].ends_with(" minutes)"), "people do not: {end:?}");
+    assert_eq!((end.status, end.stderr.len()), (Some(1), 1), "{end:?}");
+    let reported = json(end.stdout.last().unwrap());
+    assert_eq!(reported["code"], "RATE_LIMITED", "{end:?}");
+    assert!(reported["message"].as_str().unwrap().ends_with(" s"), "programs count seconds: {end:?}");
+    assert!(reported["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{end:?}");
+    assert!(end.stderr[0].ends_with(" minutes)"), "people do not: {end:?}");
 }
 
 /// A bot in a room in which these texts were sent.
@@ -378,8 +382,8 @@ async fn history_asks_for_the_password_once_and_never_sends_it() {
     );
     ana.line("/history 1");
     assert_eq!(ana.event("history")["lines"].as_array().unwrap().len(), 1);
-    let said = ana.passed().concat();
-    assert!(!said.contains("canary") && !said.contains(PASSWORD), "{said}");
+    let output = ana.passed().concat();
+    assert!(!output.contains("canary") && !output.contains(PASSWORD), "{output}");
     ana.close_input();
     assert_eq!(ana.end().status, Some(0));
 }
@@ -392,9 +396,9 @@ async fn third_wrong_password_ends_the_program_even_if_not_text() {
     ana.line("/search one");
     ana.write(b"wrong\n\xff\xfe\n/quit\n");
     let end = ana.end();
-    assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
-    let told: Vec<_> = end.said.iter().map(|line| json(line)).collect();
-    let last = &told[told.len() - 4..];
+    assert_eq!((end.status, end.stderr.len()), (Some(1), 1), "{end:?}");
+    let reported: Vec<_> = end.stdout.iter().map(|line| json(line)).collect();
+    let last = &reported[reported.len() - 4..];
     let wanted = |tries: usize| json!({"event": "password_wanted", "tries_left": tries});
     assert_eq!(last[..3], [wanted(3), wanted(2), wanted(1)]);
     assert_eq!((&last[3]["event"], &last[3]["code"]), (&json!("error"), &json!("TOO_MANY_ATTEMPTS")));
@@ -409,11 +413,11 @@ async fn the_end_of_the_input_instead_of_a_password_is_an_orderly_end() {
     ana.event("password_wanted");
     ana.close_input();
     let end = ana.end();
-    assert_eq!((end.status, end.complained.as_slice()), (Some(0), &[][..]), "{end:?}");
+    assert_eq!((end.status, end.stderr.as_slice()), (Some(0), &[][..]), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_listed_and_can_be_taken_back() {
+async fn waiting_message_is_listed_and_can_be_withdrawn() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut bob = tracker.peer("bob").await;

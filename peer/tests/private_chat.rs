@@ -20,24 +20,24 @@ async fn private_message_reaches_one_and_switches_nothing() {
     let Event::Message { room, from, content, .. } = event else { unreachable!() };
     assert_eq!((room, from, content), (None, user("ana"), "between us".into()));
     ana.say("for all").await;
-    carla.hears("for all").await;
+    carla.receives("for all").await;
     assert!(!carla.saw(|e| matches!(e, Event::Message { content, .. } if content == "between us")));
 }
 
 #[tokio::test]
-async fn two_who_share_no_room_talk_both_ways() {
+async fn private_chat_without_a_shared_room_works_both_ways() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
     let mut bob = tracker.peer("bob").await;
     bob.open(Conversation::Private(user("ana"))).await.unwrap();
     bob.say("hello").await;
-    ana.hears("hello").await;
+    ana.receives("hello").await;
     ana.tell("bob", "hi").await.unwrap();
-    bob.hears("hi").await;
+    bob.receives("hi").await;
 }
 
 #[tokio::test]
-async fn nobody_talks_to_oneself_or_to_a_stranger() {
+async fn private_message_to_oneself_or_unknown_user_is_refused() {
     let tracker = Tracker::start().await;
     let ana = tracker.peer("ana").await;
     assert_eq!(ana.tell("ana", "hm").await, Err(CommandError::NotYourself));
@@ -50,10 +50,10 @@ async fn ending_a_private_chat_leaves_the_rooms_link() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.tell("bob", "psst").await.unwrap();
-    bob.hears("psst").await;
+    bob.receives("psst").await;
     ana.run(Command::Leave { conversation: Some(Conversation::Private(user("bob"))) }).await.unwrap();
     ana.say("still here").await;
-    bob.hears("still here").await;
+    bob.receives("still here").await;
     assert!(!bob.saw(|e| matches!(e, Event::Link { state: LinkState::Down, .. })));
 }
 
@@ -64,11 +64,11 @@ async fn private_message_of_a_blocked_user_is_dropped() {
     bob.run(Command::Block { user: Some(user("ana")) }).await.unwrap();
     ana.tell("bob", "block privately").await.unwrap();
     ana.say("in the room").await;
-    bob.hears("in the room").await;
+    bob.receives("in the room").await;
     assert!(!bob.saw(|e| matches!(e, Event::Message { room: None, .. })));
     bob.run(Command::Unblock { user: user("ana") }).await.unwrap();
     ana.tell("bob", "let in").await.unwrap();
-    bob.hears("let in").await;
+    bob.receives("let in").await;
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn many_private_messages_to_an_absent_user_all_wait() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.tell("bob", "first").await.unwrap();
-    bob.hears("first").await;
+    bob.receives("first").await;
     bob.service.stop().await;
     for n in 0..40 {
         ana.tell("bob", &n.to_string()).await.unwrap();

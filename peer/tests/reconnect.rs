@@ -13,7 +13,7 @@ use peer::api::status::TrackerState;
 use peer::api::{Command, Event};
 
 #[tokio::test]
-async fn the_talk_goes_on_while_the_tracker_is_away() {
+async fn chat_goes_on_without_the_tracker() {
     let mut tracker = Tracker::start().await;
     let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     tracker.down().await;
@@ -22,10 +22,10 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
     }
     assert_eq!(ana.run(Command::Rooms).await, Err(CommandError::TrackerLost));
     ana.say("without a tracker").await;
-    bob.hears("without a tracker").await;
-    carla.hears("without a tracker").await;
+    bob.receives("without a tracker").await;
+    carla.receives("without a tracker").await;
     bob.tell("carla", "in private too").await.unwrap();
-    carla.hears("in private too").await;
+    carla.receives("in private too").await;
 
     tracker.up().await;
     for one in [&mut ana, &mut bob, &mut carla] {
@@ -36,7 +36,7 @@ async fn the_talk_goes_on_while_the_tracker_is_away() {
     let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!("no rooms") };
     assert_eq!(rooms[0].members.len(), 3);
     ana.say("and with it again").await;
-    bob.hears("and with it again").await;
+    bob.receives("and with it again").await;
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn lost_tracker_blocks_new_members_until_it_returns() {
     assert_eq!(dora.run(join()).await, Err(CommandError::TrackerLost), "a free seat cannot be taken");
     assert_eq!(eva.try_elsewhere().await.map(drop).unwrap_err().code(), "TRACKER_LOST", "nobody can sign in");
     ana.say("among us").await;
-    bob.hears("among us").await;
+    bob.receives("among us").await;
 
     tracker.up().await;
     dora.until(|e| matches!(e, Event::Tracker { state: TrackerState::Connected, .. })).await;
@@ -64,8 +64,8 @@ async fn lost_tracker_blocks_new_members_until_it_returns() {
     dora.run(join()).await.unwrap();
     ana.linked("dora").await;
     ana.say("welcome").await;
-    bob.hears("welcome").await;
-    dora.hears("welcome").await;
+    bob.receives("welcome").await;
+    dora.receives("welcome").await;
     assert!(!dora.saw(|e| matches!(e, Event::Message { content, .. } if *content == *"among us")));
 }
 
@@ -82,7 +82,7 @@ async fn a_restarted_peer_enters_its_rooms_again_by_itself() {
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Online, .. })).await;
     ana.linked("bob").await;
     ana.say("welcome back").await;
-    bob.hears("welcome back").await;
+    bob.receives("welcome back").await;
 }
 
 #[tokio::test]
@@ -93,8 +93,8 @@ async fn a_crashed_peer_is_linked_again_when_it_returns() {
     ana.linked("bob").await;
     carla.linked("bob").await;
     bob.say("I am back").await;
-    assert_eq!(ana.hears("I am back").await, user("bob"));
-    assert_eq!(carla.hears("I am back").await, user("bob"));
+    assert_eq!(ana.receives("I am back").await, user("bob"));
+    assert_eq!(carla.receives("I am back").await, user("bob"));
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn the_newest_login_wins_and_the_older_program_ends() {
 }
 
 #[tokio::test]
-async fn quitting_delivers_what_is_on_its_way() {
+async fn quit_waits_for_messages_on_their_way() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     for n in 0..200 {
@@ -115,5 +115,5 @@ async fn quitting_delivers_what_is_on_its_way() {
     }
     let quit = ana.run(Command::Quit).await;
     assert_eq!(quit, Ok(Answer::Quit { undelivered: vec![] }));
-    assert_eq!(bob.next_lines(200).await[199], "line 199");
+    assert_eq!(bob.next_messages(200).await[199], "line 199");
 }

@@ -43,8 +43,8 @@ impl Piped {
 }
 
 /// The answers in the output: the id of the request and the event.
-fn answers(said: &[String]) -> Vec<(Value, String)> {
-    let events = said.iter().map(|line| json(line));
+fn answers(output: &[String]) -> Vec<(Value, String)> {
+    let events = output.iter().map(|line| json(line));
     let replies = events.filter(|event| event.get("in_reply_to").is_some());
     replies.map(|event| (event["in_reply_to"].clone(), event["event"].as_str().unwrap().to_owned())).collect()
 }
@@ -95,7 +95,7 @@ async fn each_command_has_exactly_one_answer_with_its_id() {
     }
     let end = ana.end();
     assert_eq!(end.status, Some(0), "{end:?}");
-    assert_eq!(answers(&end.said), expected, "{:#?}", end.said);
+    assert_eq!(answers(&end.stdout), expected, "{:#?}", end.stdout);
 }
 
 /// Texts of a hostile member, sent to a program that repeats them.
@@ -139,7 +139,7 @@ async fn text_with_line_feeds_and_commands_in_it_is_data() {
         let sent = ana.ask(&json!({"id": text, "command": "say", "text": text}));
         assert_eq!((&sent["event"], &sent["content"]), (&json!("sent"), &json!(text)));
     }
-    assert_eq!(bob.next_lines(HOSTILE.len()).await, HOSTILE);
+    assert_eq!(bob.next_messages(HOSTILE.len()).await, HOSTILE);
     let whoami = ana.ask(&json!({"id": 1, "command": "whoami"}));
     assert_eq!(whoami["status"]["open"], json!({"room": "sala"}), "still there");
 }
@@ -155,7 +155,7 @@ async fn control_the_same_text_as_lines_is_carried_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_is_no_request_is_refused_by_its_number() {
+async fn invalid_request_is_refused_by_its_line_number() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = registered(tracker.address, data.path(), "ana");
@@ -165,7 +165,7 @@ async fn a_line_that_is_no_request_is_refused_by_its_number() {
     ana.request(&json!({"id": 7, "command": "quit"}));
     let end = ana.end();
     assert_eq!(end.status, Some(0), "{end:?}");
-    let events: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let events: Vec<_> = end.stdout.iter().map(|line| json(line)).collect();
     let errors = events.iter().filter(|event| event["event"] == "error");
     let refused: Vec<_> =
         errors.map(|error| json!([error["line"], error["code"], error["in_reply_to"]])).collect();
@@ -178,7 +178,7 @@ async fn a_line_that_is_no_request_is_refused_by_its_number() {
         json!([7, "ROOM_NOT_FOUND", 6]),
     ];
     assert_eq!(refused, expected);
-    assert!(!end.said.concat().contains("canary"), "{:#?}", end.said);
+    assert!(!end.stdout.concat().contains("canary"), "{:#?}", end.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +245,7 @@ async fn a_message_that_the_disk_refuses_is_answered_by_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_line_is_told_by_its_number_and_not_its_text() {
+async fn refusal_names_the_line_number_and_not_the_text() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);
@@ -253,7 +253,7 @@ async fn a_refused_line_is_told_by_its_number_and_not_its_text() {
     ana.close_input();
     let end = ana.end();
     assert_eq!(end.status, Some(0), "without the flag the status stays: {end:?}");
-    let events: Vec<_> = end.said.iter().map(|line| json(line)).collect();
+    let events: Vec<_> = end.stdout.iter().map(|line| json(line)).collect();
     let numbers: Vec<_> =
         events.iter().filter(|event| event["event"] == "error").map(|error| &error["line"]).collect();
     assert_eq!(numbers, [4, 5, 6, 8]);
@@ -274,10 +274,10 @@ async fn a_refusal_ends_with_status_three_where_that_is_asked_for() {
     let (good, bad) = (r#"{"id":1,"command":"rooms"}"#, r#"{"command":"join","room":"nowhere"}"#);
     let end = run(&["--register", "--fail-on-error"], good);
     assert_eq!(end.status, Some(0));
-    assert_eq!(answers(&end.said), [(json!(1), "rooms".to_owned())], "the end of the input is no command");
+    assert_eq!(answers(&end.stdout), [(json!(1), "rooms".to_owned())], "the end of the input is no command");
     assert_eq!(run(&[], bad).status, Some(0));
     let end = run(&["--fail-on-error"], bad);
-    assert_eq!((end.status, end.complained.len()), (Some(3), 1), "{end:?}");
+    assert_eq!((end.status, end.stderr.len()), (Some(3), 1), "{end:?}");
     let mut arguments = flags(tracker.address, data.path());
     arguments.extend(["--username", "ana", "--fail-on-error"].map(Into::into));
     let mut ana = Piped::start(&arguments, Some(PASSWORD));
@@ -310,7 +310,7 @@ async fn no_password_counts_after_the_third_wrong_one() {
     ana.close_input();
     let end = ana.end();
     assert_eq!(end.status, Some(1), "{end:?}");
-    let ids: Vec<_> = answers(&end.said).into_iter().map(|(id, _)| id).collect();
+    let ids: Vec<_> = answers(&end.stdout).into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [1, 2, 3], "what stands behind is not read: {end:?}");
     // The control: the account still exists, and the same commands are carried out.
     let mut ana = program(tracker.address, data.path(), "ana", &[]);
@@ -320,7 +320,7 @@ async fn no_password_counts_after_the_third_wrong_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_line_is_read_behind_the_third_wrong_password() {
+async fn no_input_is_read_after_the_third_wrong_password() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Piped::bot(tracker.address, data.path(), "ana", true);

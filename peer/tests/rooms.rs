@@ -14,14 +14,14 @@ use peer::api::missing_conversation::MissingConversation;
 use peer::api::{Command, Event};
 
 #[tokio::test]
-async fn three_talk_and_a_fourth_is_refused() {
+async fn three_members_chat_and_a_fourth_is_refused() {
     let tracker = Tracker::start().await;
     let [ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
     let dora = tracker.peer("dora").await;
 
     ana.say("olá").await;
-    assert_eq!(bob.hears("olá").await, user("ana"));
-    assert_eq!(carla.hears("olá").await, user("ana"));
+    assert_eq!(bob.receives("olá").await, user("ana"));
+    assert_eq!(carla.receives("olá").await, user("ana"));
 
     let refused = dora.run(Command::Join { room: room("sala") }).await.unwrap_err();
     assert!(matches!(refused, CommandError::Refused { code: ErrorCode::RoomFull, .. }));
@@ -35,8 +35,8 @@ async fn messages_pasted_at_once_arrive_in_order_at_both_others() {
     for line in &lines {
         ana.say(line).await;
     }
-    assert_eq!(bob.next_lines(500).await, lines);
-    assert_eq!(carla.next_lines(500).await, lines);
+    assert_eq!(bob.next_messages(500).await, lines);
+    assert_eq!(carla.next_messages(500).await, lines);
     for _ in 0..1000 {
         ana.until(|event| matches!(event, Event::Delivered { .. })).await;
     }
@@ -52,7 +52,7 @@ async fn message_right_after_entering_arrives() {
     ana.create("sala").await;
     bob.join("sala").await;
     bob.say("am I in time?").await;
-    assert_eq!(ana.hears("am I in time?").await, user("bob"));
+    assert_eq!(ana.receives("am I in time?").await, user("bob"));
 }
 
 #[tokio::test]
@@ -60,14 +60,14 @@ async fn message_acknowledged_before_leaving_is_no_loss() {
     let tracker = Tracker::start().await;
     let [mut ana, mut bob, _carla] = three_in(&tracker, "sala").await;
     ana.say("one more thing").await;
-    bob.hears("one more thing").await;
+    bob.receives("one more thing").await;
     bob.run(Command::Leave { conversation: None }).await.unwrap();
-    let told = ana
+    let reported = ana
         .until(|e| {
             matches!(e, Event::Delivered { to, .. } | Event::Undelivered { to, .. } if *to == user("bob"))
         })
         .await;
-    assert!(matches!(told, Event::Delivered { .. }));
+    assert!(matches!(reported, Event::Delivered { .. }));
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn absent_member_is_named_and_the_others_receive() {
     carla.dies().await;
     ana.until(|e| matches!(e, Event::RoomUpdate { change: ChangeKind::Offline, .. })).await;
     ana.say("who is here?").await;
-    bob.hears("who is here?").await;
+    bob.receives("who is here?").await;
     ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
     let Ok(Answer::Receipts { lines, .. }) = ana.run(Command::Receipts { conversation: None }).await else {
         panic!("no receipts")
@@ -118,7 +118,7 @@ async fn command_is_for_the_conversation_that_it_names() {
     bob.open(Conversation::Room(room("sala"))).await.unwrap();
     for text in ["one", "two"] {
         bob.say(text).await;
-        ana.hears(text).await;
+        ana.receives(text).await;
     }
     let status = ana.service.status().await;
     let rooms = ["equipe", "sala"].map(|name| (Conversation::Room(room(name)), 0));
@@ -126,7 +126,7 @@ async fn command_is_for_the_conversation_that_it_names() {
 
     ana.open(Conversation::Room(room("sala"))).await.unwrap();
     ana.say("three").await;
-    bob.hears("three").await;
+    bob.receives("three").await;
     let Ok(Answer::Users { conversation, members }) = ana.run(Command::Users { conversation: None }).await
     else {
         panic!("no users")
@@ -142,7 +142,7 @@ async fn a_text_is_taken_up_to_its_limit() {
     // The worst case for a frame: every byte must be escaped.
     let longest = "\u{1}".repeat(commons::limits::TEXT_MAX);
     ana.say(&longest).await;
-    bob.hears(&longest).await;
+    bob.receives(&longest).await;
     let error = ana.run(Command::say(format!("{longest}x"))).await.unwrap_err();
     assert!(matches!(error, CommandError::TextTooLong { .. }));
 }
@@ -171,14 +171,14 @@ async fn first_message_of_a_newcomer_is_the_last_of_the_history() {
     ana.linked("bob").await;
     for n in 1..=12 {
         ana.say(&n.to_string()).await;
-        bob.hears(&n.to_string()).await;
+        bob.receives(&n.to_string()).await;
     }
     // The message is sent at once, as a bot does, while nobody is linked yet.
     let mut carla = tracker.peer("carla").await;
     carla.join("sala").await;
     carla.say("hi, I am new").await;
     for peer in [&mut ana, &mut bob] {
-        peer.hears("hi, I am new").await;
+        peer.receives("hi, I am new").await;
         let password = password_of(peer.name.as_str());
         peer.run(Command::Unlock { password }).await.unwrap();
         let Ok(Answer::History { lines, .. }) =

@@ -98,8 +98,8 @@ async fn a_second_computer_asks_for_one_password() {
     bob.shows("Password:");
     bob.line("password of bob");
     bob.shows("Welcome, bob.");
-    let said = bob.text();
-    assert!(said.matches("Password:").count() == 1 && !said.contains("[Y/n]"), "{said}");
+    let output = bob.text();
+    assert!(output.matches("Password:").count() == 1 && !output.contains("[Y/n]"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +133,7 @@ async fn missing_tracker_is_reported_before_the_first_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn incoming_lines_never_break_the_line_being_typed() {
+async fn incoming_messages_never_break_the_line_being_typed() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 40).await;
     let typed = "não, 部屋 über 👋 und eine lange Zeile, die umbricht";
     for (n, c) in typed.chars().enumerate() {
@@ -152,15 +152,15 @@ async fn incoming_lines_never_break_the_line_being_typed() {
     ana.wait("the cursor at the start", |screen| screen.cursor().1 == 2);
     ana.ends_with(&rows);
     ana.keys("\x05\r");
-    assert_eq!(bob.hears(typed).await, common::user("ana"));
+    assert_eq!(bob.receives(typed).await, common::user("ana"));
     ana.ends_with(&["sala · ● bob", ">"]);
     let shown: String = ana.rows().concat();
-    let heard: Vec<_> = (0..50).step_by(5).map(|n| format!("interruption {n}")).collect();
-    assert!(heard.iter().all(|line| shown.contains(line.as_str())), "{shown}");
+    let received: Vec<_> = (0..50).step_by(5).map(|n| format!("interruption {n}")).collect();
+    assert!(received.iter().all(|line| shown.contains(line.as_str())), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_resize_what_is_typed_is_whole_and_lines_go_on_coming() {
+async fn after_a_resize_typed_text_is_whole_and_messages_arrive() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 60).await;
     let typed = "a line that is longer than forty columns, so it wraps there";
     ana.keys(typed);
@@ -174,15 +174,15 @@ async fn after_a_resize_what_is_typed_is_whole_and_lines_go_on_coming() {
     ana.shows("wide again");
     ana.ends_with(&["sala · ● bob", &format!("> {typed}")]);
     ana.keys("\r");
-    bob.hears(typed).await;
+    bob.receives(typed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_lines_are_shown_once_and_nothing_of_the_input_stays() {
+async fn own_messages_are_shown_once_and_the_input_is_cleared() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 40).await;
     let typed = "a line of my own that wraps on this narrow screen";
     ana.line(typed);
-    bob.hears(typed).await;
+    bob.receives(typed).await;
     ana.shows_row("                 screen");
     ana.ends_with(&["sala · ● bob", ">"]);
     assert_eq!(ana.text().matches("a line of my own").count(), 1, "{}", ana.text());
@@ -214,18 +214,18 @@ async fn pasted_or_written_several_lines_are_one_message() {
     ana.paste("first\nsecond\n  third");
     ana.ends_with(&["> first", "second", "  third"]);
     ana.keys("\r");
-    bob.hears("first\nsecond\n  third").await;
+    bob.receives("first\nsecond\n  third").await;
     ana.keys(&format!("one{ALT_ENTER}two\r"));
-    bob.hears("one\ntwo").await;
+    bob.receives("one\ntwo").await;
     ana.shows_row("                 two");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_typed_at_once_are_all_taken_in_order() {
+async fn lines_typed_at_once_are_all_read_in_order() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     let lines: Vec<_> = (0..200).map(|n| format!("line {n}")).collect();
     ana.keys(&format!("{}\r", lines.join("\r")));
-    assert_eq!(bob.next_lines(200).await, lines);
+    assert_eq!(bob.next_messages(200).await, lines);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +233,7 @@ async fn up_recalls_and_down_comes_back_to_the_draft() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     for line in ["one", "two"] {
         ana.line(line);
-        bob.hears(line).await;
+        bob.receives(line).await;
     }
     ana.keys("draft");
     let first = "> /join sala";
@@ -296,7 +296,7 @@ async fn start_without_a_tracker_says_what_to_type_if_it_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
+async fn foreign_text_steers_nothing_and_imitates_no_user() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     bob.say("\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m gone?\n[00:00:00] <ana> I owe bob money\n> /quit").await;
     // The text names ana, so it is marked, and its further rows are indented as far.
@@ -305,7 +305,7 @@ async fn foreign_text_steers_nothing_and_looks_like_nobody_else() {
     ana.shows_row("                    [00:00:00] <ana> I owe bob money");
     ana.shows("Welcome, ana.");
     ana.line("still here");
-    bob.hears("still here").await;
+    bob.receives("still here").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -392,7 +392,7 @@ async fn waiting_message_names_its_recipient_and_arrives_on_return() {
     ana.ends_with(&["sala (1 message waits) · ○ bob", ">"]);
     let mut bob = bob.again_after_death().await;
     ana.shows_row("✓ bob has your message now");
-    bob.hears("are you there?").await;
+    bob.receives("are you there?").await;
     ana.ends_with(&["sala · ● bob", ">"]);
 }
 
@@ -400,7 +400,7 @@ async fn waiting_message_names_its_recipient_and_arrives_on_return() {
 async fn history_password_is_asked_for_and_never_shown() {
     let Scene { tracker: _tracker, mut ana, mut bob, data: _data } = scene(24, 80).await;
     ana.line("something to look back at");
-    bob.hears("something to look back at").await;
+    bob.receives("something to look back at").await;
     ana.line("/search look");
     ana.shows_row("Your password, to look back: 3 tries left (not shown; empty ends this)");
     // Messages are shown above the question.
@@ -443,7 +443,7 @@ async fn third_wrong_password_ends_the_program_and_frees_the_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_said_stands_above_the_reason() {
+async fn refused_text_is_shown_above_the_reason() {
     let Scene { tracker: _tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
     ana.line("@nobody are you there?");
     ana.shows_row("> @nobody are you there?");
@@ -534,12 +534,12 @@ async fn changed_tracker_key_is_reported_before_the_password() {
     let mut again = Screen::start(&flags(tracker.address, data.path()), &[], 24, 80);
     again.shows("has another key than before");
     assert_eq!(again.end(), 1);
-    let said = again.text();
+    let output = again.text();
     let keys: Vec<_> = again.rows().into_iter().map(|row| row.trim().to_owned()).collect();
     let keys: Vec<_> = keys.iter().filter(|row| row.parse::<PublicKey>().is_ok()).collect();
-    assert!(keys.len() == 3 && keys[1] == keys[2], "each key has a row of its own: {said}");
-    assert!(!said.contains("Password") && !said.contains("Your name"), "{said}");
-    assert_eq!(said.matches("another key").count(), 1, "{said}");
+    assert!(keys.len() == 3 && keys[1] == keys[2], "each key has a row of its own: {output}");
+    assert!(!output.contains("Password") && !output.contains("Your name"), "{output}");
+    assert_eq!(output.matches("another key").count(), 1, "{output}");
     // The command that the message suggests works.
     let mut accepted = flags(tracker.address, data.path());
     accepted[1] = format!("{}#{}", tracker.address, keys[1]);
@@ -628,7 +628,7 @@ async fn user_keeps_the_account_when_the_tracker_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_given_and_is_not_the_trackers_is_told_as_such() {
+async fn wrong_tracker_key_is_reported_as_such() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(tracker.address, data.path());
@@ -642,7 +642,7 @@ async fn a_key_that_was_given_and_is_not_the_trackers_is_told_as_such() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_hosts_is_told_how_others_join_in_rows_that_fit() {
+async fn host_sees_how_others_join_in_rows_that_fit() {
     let data = tempfile::tempdir().unwrap();
     let mut arguments = flags(([127, 0, 0, 1], 0).into(), data.path());
     arguments.extend(["--username", "ana", "--register", "--host"].map(Into::into));

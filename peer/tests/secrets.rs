@@ -3,15 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod by_hand;
 mod common;
 mod proxy;
+mod raw_client;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use by_hand::{ByHand, Talk, digest, files_in, hello, message, seal_as_before, sealed_in, seed_in, sign_in};
 use common::{Peer, Tracker, user};
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
@@ -19,6 +18,9 @@ use peer::api::answer::Answer;
 use peer::api::error::CommandError;
 use peer::api::{Command, Event};
 use proxy::Proxy;
+use raw_client::{
+    RawClient, RawLink, digest, files_in, hello, message, seal_as_before, sealed_in, seed_in, sign_in,
+};
 use serde_json::json;
 
 const TEXT: &str = "a text for bob alone";
@@ -29,44 +31,44 @@ async fn to_the_port_of(listener: &Listener) -> Proxy {
 }
 
 #[tokio::test]
-async fn a_recorded_conversation_tells_nothing() {
+async fn recorded_traffic_reveals_nothing() {
     let tracker = Tracker::start().await;
     let to_tracker = Proxy::to(tracker.address).await;
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let to_bob = to_the_port_of(&listener).await;
     let mut ana = Peer::register(to_tracker.address, "ana").await;
-    let mut bob = ByHand::register(to_tracker.address, "bob", listener, to_bob.address.port()).await;
+    let mut bob = RawClient::register(to_tracker.address, "bob", listener, to_bob.address.port()).await;
     ana.create(ROOM).await;
     bob.session.ok(&json!({"cmd": "JOIN_ROOM", "room": ROOM})).await;
     ana.tell("bob", TEXT).await.unwrap();
-    assert_eq!(bob.hears().await, TEXT);
+    assert_eq!(bob.receives().await, TEXT);
     ana.say("a text for the room").await;
-    assert_eq!(bob.hears().await, "a text for the room");
+    assert_eq!(bob.receives().await, "a text for the room");
     ana.run(Command::Rooms).await.unwrap();
     for proxy in [&to_tracker, &to_bob] {
-        assert!(proxy.heard_bytes() > 2000, "nothing was recorded");
+        assert!(proxy.received_bytes() > 2000, "nothing was recorded");
         for secret in
             [&*digest("ana"), &digest("bob"), ROOM, TEXT, "a text for the room", "REGISTER", "HELLO"]
         {
-            assert!(!proxy.heard(secret), "{secret}");
+            assert!(!proxy.received(secret), "{secret}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_recorded_conversation_in_the_clear_tells_everything() {
+async fn control_recorded_plaintext_reveals_everything() {
     let tracker = Tracker::start().await;
     let to_tracker = Proxy::to(tracker.address).await;
     let mut bob = tracker.peer("bob").await;
     let to_bob = Proxy::to(bob.service.local_addr()).await;
-    let mut original = Talk::in_the_clear(to_tracker.address).await;
+    let mut original = RawLink::in_the_clear(to_tracker.address).await;
     original.ok(&sign_in("REGISTER", "original", 5000)).await;
     original.ok(&json!({"cmd": "CREATE_ROOM", "room": ROOM})).await;
-    let mut link = Talk::in_the_clear(to_bob.address).await;
+    let mut link = RawLink::in_the_clear(to_bob.address).await;
     link.send(&hello("original")).await;
     link.send(&message("original", TEXT)).await;
-    bob.hears(TEXT).await;
-    assert!(to_tracker.heard(&digest("original")) && to_tracker.heard(ROOM) && to_bob.heard(TEXT));
+    bob.receives(TEXT).await;
+    assert!(to_tracker.received(&digest("original")) && to_tracker.received(ROOM) && to_bob.received(TEXT));
 }
 
 #[tokio::test]
@@ -124,19 +126,19 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     bob.join(ROOM).await;
     ana.linked("bob").await;
     ana.say("a text for the room").await;
-    bob.hears("a text for the room").await;
+    bob.receives("a text for the room").await;
     ana.tell("bob", TEXT).await.unwrap();
-    bob.hears(TEXT).await;
+    bob.receives(TEXT).await;
     // Failures are logged too: a refused session, an invalid frame, a message under another name.
-    Talk::in_the_clear(tracker.address).await.ask(&sign_in("LOGIN", "ana", 5000)).await;
-    let mut original = Talk::in_the_clear(tracker.address).await;
+    RawLink::in_the_clear(tracker.address).await.ask(&sign_in("LOGIN", "ana", 5000)).await;
+    let mut original = RawLink::in_the_clear(tracker.address).await;
     original.ok(&sign_in("REGISTER", "original", 5000)).await;
-    let mut link = Talk::in_the_clear(ana.service.local_addr()).await;
+    let mut link = RawLink::in_the_clear(ana.service.local_addr()).await;
     link.send(&hello("original")).await;
     link.send(&message("bob", TEXT)).await;
     link.send(&json!({"cmd": "MESSAGE", "content": TEXT})).await;
     link.send(&message("original", "heard last")).await;
-    ana.hears("heard last").await;
+    ana.receives("heard last").await;
 
     let seeds = [seed_in(ana.folder(), "ana"), seed_in(bob.folder(), "bob")];
     for peer in [&ana, &bob] {
@@ -162,8 +164,11 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
         }
     }
     for (path, _) in files_in(ana.folder()).into_iter().filter(|(path, _)| path.ends_with("identity.json")) {
-        let kept = [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)];
-        assert_eq!(kept.map(|(path, _)| path.metadata().unwrap().mode() & 0o777), kept.map(|(_, mode)| mode));
+        let modes = [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)];
+        assert_eq!(
+            modes.map(|(path, _)| path.metadata().unwrap().mode() & 0o777),
+            modes.map(|(_, mode)| mode)
+        );
     }
     for (_, content) in [tracker.folder(), ana.folder(), bob.folder()].into_iter().flat_map(files_in) {
         for seed in &seeds {
@@ -190,7 +195,7 @@ async fn known_by_all(tracker: &Tracker) -> [Peer; 2] {
     friend.join(ROOM).await;
     ana.linked(FRIEND).await;
     ana.say("a text for the room").await;
-    friend.hears("a text for the room").await;
+    friend.receives("a text for the room").await;
     ana.run(Command::Block { user: Some(user(FOE)) }).await.unwrap();
     [ana, friend]
 }

@@ -79,7 +79,7 @@ async fn all_come_back(peers: usize, outage: Duration) -> Duration {
     // Their rooms are open.
     crowd[0].say("all here").await;
     for peer in &mut crowd[1..SEATS] {
-        peer.hears("all here").await;
+        peer.receives("all here").await;
     }
     took
 }

@@ -58,7 +58,7 @@ async fn ctrl_c_clears_the_line_and_a_second_one_quits() {
     ana.keys(CTRL_Y);
     ana.ends_with(&["sala · ● bob", "> another half"]);
     ana.line(" and the rest");
-    assert_eq!(bob.hears("another half and the rest").await, user("ana"));
+    assert_eq!(bob.receives("another half and the rest").await, user("ana"));
     // If there is nothing to clear, Ctrl-C shows the hint.
     ana.keys(CTRL_C);
     ana.wait("the hint", |screen| screen.text().matches(hint).count() == 2);
@@ -77,7 +77,7 @@ async fn ctrl_c_ends_a_hidden_question_and_not_the_program() {
     ana.ends_with(&["sala · ● bob", ">"]);
     assert!(!ana.text().contains("to quit"), "nobody wants to quit");
     ana.line("still here");
-    bob.hears("still here").await;
+    bob.receives("still here").await;
     assert!(!String::from_utf8_lossy(&ana.bytes()).contains("canary"));
 }
 
@@ -133,12 +133,12 @@ async fn resizes_while_messages_arrive_lose_none() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     ana.keys("half a message");
     ana.ends_with(&["sala · ● bob", "> half a message"]);
-    let said: Vec<_> = (0..30).map(|n| format!("<n{n}>")).collect();
-    for (n, text) in said.iter().enumerate() {
+    let output: Vec<_> = (0..30).map(|n| format!("<n{n}>")).collect();
+    for (n, text) in output.iter().enumerate() {
         bob.say(text).await;
         ana.resize_and_rewrap(ROWS, [33, 120, 21, 64, 40, 80][n % 6]);
     }
-    let lacks = |screen: &Screen| said.iter().any(|text| !screen.text().contains(text.as_str()));
+    let lacks = |screen: &Screen| output.iter().any(|text| !screen.text().contains(text.as_str()));
     ana.wait("all that was said", |screen| !lacks(screen));
     ana.ends_with(&["> half a message"]);
     assert!(!lacks(&ana), "{}", ana.text());
@@ -193,7 +193,7 @@ async fn one_can_type_and_quit_during_a_flood() {
         bob.say(&flood).await;
     }
     ana.line("stop it");
-    assert_eq!(bob.hears("stop it").await, user("ana"));
+    assert_eq!(bob.receives("stop it").await, user("ana"));
     for _ in 0..100 {
         bob.say(&flood).await;
     }
@@ -280,7 +280,7 @@ async fn a_closed_private_chat_is_named_and_a_room_opens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endorsement_after_a_warning_is_told() {
+async fn endorsement_after_a_warning_is_shown() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(&[], &[], 80).await;
     let mut new = bob.elsewhere().await;
     let Event::NewKey { fingerprint } = new.until(|event| matches!(event, Event::NewKey { .. })).await else {
@@ -309,5 +309,5 @@ async fn an_accepted_key_ends_the_warning() {
     ana.shows("All clear: you accepted bob's key.");
     new.linked("ana").await;
     ana.line("welcome");
-    assert_eq!(new.hears("welcome").await, user("ana"));
+    assert_eq!(new.receives("welcome").await, user("ana"));
 }

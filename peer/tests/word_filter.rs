@@ -29,7 +29,7 @@ async fn filtered_message_stays_in_the_input_or_is_folded() {
     ana.keys(CTRL_C);
     ana.ends_with(&["sala · ● bob", ">"]);
     ana.line("buy ham");
-    bob.hears("buy ham").await;
+    bob.receives("buy ham").await;
     let is_spam = |event: &Event| matches!(event, Event::Message { content, .. } if *content == *"buy spam");
     assert!(!bob.saw(is_spam));
 

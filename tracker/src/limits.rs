@@ -18,7 +18,7 @@ pub(crate) const SESSIONS_MAX: usize = 10_240;
 /// The maximum number of unauthenticated connections. They cost an attacker little.
 pub(crate) const PREAUTH_MAX: usize = 256;
 
-/// The maximum number of refused connections that are told the reason at one time. Further ones are closed without a
+/// The maximum number of refused connections that are sent the reason at one time. Further ones are closed without a
 /// reply.
 pub(crate) const REFUSALS_MAX: usize = 64;
 

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_network_with_the_most_gives_way() {
+    fn oldest_job_of_the_busiest_network_is_displaced() {
         let mut queue = PasswordQueue::new();
         let most = HASHES_WAITING_MAX as u32;
         for number in 0..most {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_unknown_names_keeps_nobody_else_out() {
+    fn flood_of_unknown_names_blocks_no_user() {
         for regular in [true, false] {
             let queue = std::cell::RefCell::new(PasswordQueue::new());
             let mut push = |origin, job| queue.borrow_mut().push(origin, job);

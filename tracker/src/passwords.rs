@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn judges_hashes_digests_and_nobody() {
+    async fn verifies_hashes_digests_and_unknown_users() {
         let passwords = passwords();
         let (right, wrong) = (PasswordDigest::of_typed("right"), PasswordDigest::of_typed("wrong"));
         let hash = passwords.hash(origin(), right.clone()).await.unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_of_too_many_is_told_so() {
+    async fn oldest_of_too_many_hashes_is_refused() {
         let passwords = passwords();
         // Both threads are kept busy until all other jobs are waiting.
         let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
@@ -335,7 +335,7 @@ mod tests {
 
     /// Newer jobs of the same network may go first as long as there are any.
     #[tokio::test(start_paused = true)]
-    async fn a_hash_that_waits_too_long_is_told_so() {
+    async fn hash_that_waits_too_long_is_refused() {
         let passwords = passwords();
         let (go_on, started) = (Arc::new(Barrier::new(HASHING_THREADS + 1)), Arc::new(Semaphore::new(0)));
         let held = hold_all_threads(&passwords, &go_on, &started);
@@ -364,7 +364,7 @@ mod tests {
 
     /// Verifies with the argon2 crate's own function, which other programs use on our files.
     #[tokio::test]
-    async fn hashes_are_what_others_verify() {
+    async fn hashes_verify_with_another_argon2() {
         use argon2::PasswordVerifier;
         let hash = passwords().hash(origin(), PasswordDigest::of_typed("x")).await.unwrap();
         let stored = PasswordHash::new(&hash).unwrap();

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_as_told_is_served() {
+    fn client_that_waits_as_required_is_served() {
         let (mut rates, mut now) = (RequestLimiter::default(), Instant::now());
         for _ in 0..100 {
             if let Err(wait) = rates.admit(Some(&TrackerRequest::Ping), now) {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_watched_where_told_so() {
+    fn loopback_is_limited_only_if_configured() {
         for ip in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].map(|ip| ip.parse().unwrap()) {
             assert!(LimitScope { loopback: false }.network(ip).is_none(), "{ip}");
             assert!(LimitScope { loopback: true }.network(ip).is_some(), "{ip}");
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn forgets_whose_turn_was_longest_ago() {
+    fn forgets_the_least_recent_client() {
         let mut recent = Recent::new(3);
         for key in [1, 2, 3] {
             *recent.turn_of(&key) = key * 10;

@@ -256,7 +256,7 @@ impl TrackerServer {
         self.accept_config.plaintext = config.plaintext;
     }
 
-    /// Starts a session task for a connection, or tells the client that there is no room.
+    /// Starts a session task for a connection, or reports to the client that there is no room.
     fn receive(&self, socket: Socket, from: SocketAddr, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
         if let Err(banned) = self.service.admin.check_address(from.ip(), Utc::now()) {
             return self.refuse(socket, banned, tasks);
@@ -275,7 +275,7 @@ impl TrackerServer {
         }
     }
 
-    /// Tells a client why its connection is refused, unless too many clients are told at this moment.
+    /// Sends a client the reason why its connection is refused, unless too many clients get one at this moment.
     fn refuse(&self, socket: Socket, refused: RequestError, tasks: &mut JoinSet<()>) {
         self.service.metrics.refused();
         if let Ok(refusal) = self.refusals.clone().try_acquire_owned() {

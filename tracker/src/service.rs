@@ -349,7 +349,7 @@ impl TrackerService {
         self.connections.all()
     }
 
-    /// Stores a change of a user's presence, and tells the user's rooms.
+    /// Stores a change of a user's presence, and pushes it to the members of the user's rooms.
     pub(crate) async fn presence_changed(
         &self,
         username: &Username,
@@ -454,8 +454,8 @@ mod tests {
         other.join(&sala, &carla, elsewhere, Utc::now()).await.unwrap();
         assert!(ana.frames.try_recv().is_err(), "control: nobody pushes yet");
         let pushing = tokio::spawn(service.clone().push_changes());
-        let seated = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let change = |kind: &str, user: &str, names| (kind.to_owned(), user.to_owned(), seated(names));
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let change = |kind: &str, user: &str, names| (kind.to_owned(), user.to_owned(), owned(names));
         assert_eq!(ana.push().await, change("joined", "carla", &["ana", "carla"]));
 
         other.join(&sala, &of_bob, elsewhere, Utc::now()).await.unwrap();

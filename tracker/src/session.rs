@@ -292,7 +292,7 @@ pub(crate) fn no_room(rejected: Rejected) -> RequestError {
     RequestError { retry_after: rejected.retry_after(), ..busy }
 }
 
-/// Tells a client why its connection is refused. The reply is plaintext even if the client starts TLS, because a
+/// Sends a client the reason why its connection is refused. The reply is plaintext even if the client starts TLS, because a
 /// handshake costs the work that must be saved. Such a client treats the reply as unproven.
 pub(crate) async fn turn_away(socket: Socket, refused: RequestError) {
     // A connection that is closed while its first bytes arrive is reset, and the reply is lost. So the tracker waits

@@ -36,26 +36,26 @@ async fn revoked_key_fails_and_members_get_the_remaining_keys() {
     let tracker = TestTracker::start().await;
     // The first user would be an admin, whose key a device without the role cannot revoke.
     let _first = tracker.user("first").await;
-    let (lost, kept) = (Device::new(), Device::new());
+    let (lost, remaining) = (Device::new(), Device::new());
     let mut session = lost.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
     ask(&mut session, room("CREATE_ROOM", "sala")).await;
     let mut bob = Device::new().session(tracker.address, sign_in("REGISTER", "bob", 5001)).await;
     ask(&mut bob, room("JOIN_ROOM", "sala")).await;
     drop(lost.session(tracker.address, by_key("ana")).await);
 
-    let mut session = kept.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await;
+    let mut session = remaining.session(tracker.address, sign_in("LOGIN", "ana", 5000)).await;
     let listed = ask(&mut session, json!({"cmd": "LIST_KEYS"})).await;
-    let both = json!([{"key": lost.key(), "current": false}, {"key": kept.key(), "current": true}]);
+    let both = json!([{"key": lost.key(), "current": false}, {"key": remaining.key(), "current": true}]);
     assert_eq!(listed["keys"], both);
-    let refused = ask(&mut session, json!({"cmd": "REVOKE_KEY", "key": kept.key()})).await;
+    let refused = ask(&mut session, json!({"cmd": "REVOKE_KEY", "key": remaining.key()})).await;
     assert_eq!(refused["code"], "FORBIDDEN", "{refused}");
     let revoke = json!({"cmd": "REVOKE_KEY", "key": lost.key()});
     let revoked = ask(&mut session, revoke.clone()).await;
     assert_eq!(revoked["status"], "OK", "{revoked}");
     let again = ask(&mut session, revoke).await;
     assert_eq!(again["code"], "KEY_NOT_FOUND", "{again}");
-    let left = json!([kept.key()]);
-    let told = async {
+    let left = json!([remaining.key()]);
+    let reported = async {
         loop {
             let push = receive(&mut bob).await;
             if push["room"]["members"][0]["keys"] == left {
@@ -63,12 +63,12 @@ async fn revoked_key_fails_and_members_get_the_remaining_keys() {
             }
         }
     };
-    assert_eq!(told.await["change"], json!({"kind": "online", "username": "ana"}));
+    assert_eq!(reported.await["change"], json!({"kind": "online", "username": "ana"}));
 
     let tracker = TestTracker::start_in(tracker.stop().await, |_| ()).await;
     let (_, reply) = lost.ask(tracker.address, by_key("ana")).await;
     assert_eq!(reply["code"], "INVALID_CREDENTIALS", "{reply}");
-    drop(kept.session(tracker.address, by_key("ana")).await);
+    drop(remaining.session(tracker.address, by_key("ana")).await);
 }
 
 /// A request that endorses one of ana's devices with another one.
@@ -97,7 +97,7 @@ async fn endorsement_is_pushed_until_one_of_its_keys_is_revoked() {
         let endorsed = ask(&mut session, request.clone()).await;
         assert_eq!(endorsed["status"], "OK", "{endorsed}");
     }
-    let told = async {
+    let reported = async {
         loop {
             let push = receive(&mut bob).await;
             if push["room"]["members"][0].get("endorsements").is_some() {
@@ -105,10 +105,10 @@ async fn endorsement_is_pushed_until_one_of_its_keys_is_revoked() {
             }
         }
     };
-    let told = told.await;
-    assert_eq!(told["change"], json!({"kind": "online", "username": "ana"}));
-    assert_eq!(told["room"]["members"][0]["endorsements"], endorsements);
-    assert_eq!(told["room"]["peer_owner"].get("endorsements"), None);
+    let reported = reported.await;
+    assert_eq!(reported["change"], json!({"kind": "online", "username": "ana"}));
+    assert_eq!(reported["room"]["members"][0]["endorsements"], endorsements);
+    assert_eq!(reported["room"]["peer_owner"].get("endorsements"), None);
     let listed = ask(&mut session, json!({"cmd": "LIST_KEYS"})).await;
     let both = json!([
         {"key": old.key(), "current": true},
@@ -135,7 +135,7 @@ async fn endorsement_is_pushed_until_one_of_its_keys_is_revoked() {
 }
 
 #[tokio::test]
-async fn nobody_endorses_but_an_earlier_key_on_its_own_session() {
+async fn only_an_earlier_key_endorses_on_its_own_session() {
     let tracker = TestTracker::start().await;
     let (first, second, third) = (Device::new(), Device::new(), Device::new());
     drop(first.session(tracker.address, sign_in("REGISTER", "ana", 5000)).await);
@@ -183,7 +183,7 @@ async fn a_session_in_the_clear_has_no_keys_to_list_or_revoke() {
 }
 
 #[tokio::test]
-async fn the_password_is_changed_for_good_by_who_knows_the_old_one() {
+async fn password_change_needs_the_old_password() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     assert_eq!(ana.refused(change(None, &another())).await, "MISSING_PARAMETER");
@@ -295,7 +295,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_signs_in_to_an_account_that_is_being_deleted() {
+async fn sign_in_to_an_account_being_deleted_is_refused() {
     let tracker = TestTracker::start().await;
     let mut witness = tracker.user("witness").await;
     for round in 0..30 {

@@ -232,7 +232,7 @@ async fn admin_cannot_act_on_the_own_account() {
 }
 
 #[tokio::test]
-async fn kicked_user_is_told_and_may_return() {
+async fn kicked_user_gets_the_reason_and_may_return() {
     let mut place = Place::new().await;
     let (device, mut bob) = place.user("bob").await;
     place.ok(json!({"cmd": "KICK", "user": "bob"})).await;
@@ -243,7 +243,7 @@ async fn kicked_user_is_told_and_may_return() {
 }
 
 #[tokio::test]
-async fn banned_user_is_told_until_when_and_stays_out() {
+async fn banned_user_gets_the_end_of_the_ban_and_stays_out() {
     let mut place = Place::new().await;
     let (device, mut bob) = place.user("bob").await;
     ask(&mut bob, room("CREATE_ROOM", "sala")).await;

@@ -153,7 +153,7 @@ async fn get(asker: Asker, request: &Value) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn everybody_gets_what_is_theirs_and_nothing_else() {
+async fn each_user_gets_own_data_and_nothing_else() {
     for command in commands() {
         let request = serde_json::to_value(&command).unwrap();
         for (asker, expected) in ASKERS.into_iter().zip(row(&command)) {
@@ -168,7 +168,7 @@ async fn everybody_gets_what_is_theirs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn nobody_speaks_for_another() {
+async fn request_under_another_name_is_refused() {
     for command in commands() {
         let mut request = serde_json::to_value(&command).unwrap();
         request["username"] = json!("ana");

@@ -53,7 +53,7 @@ const KILLS: usize = 300;
 
 /// Control: the same kills must lose changes of a store that truncates its file and rewrites it.
 #[test]
-fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
+fn control_naive_store_loses_confirmed_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.json");
     let is_lost = |round: usize| {
@@ -70,15 +70,15 @@ fn the_same_kills_cost_a_naive_store_what_it_acknowledged() {
         child.kill().unwrap();
         let acknowledged = counts.last().unwrap_or(acknowledged);
         child.wait().unwrap();
-        let kept: Vec<u32> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap_or_default();
-        kept.len() < acknowledged
+        let stored: Vec<u32> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap_or_default();
+        stored.len() < acknowledged
     };
     // A kill may come at a moment without a write, so some loss among many kills is expected.
     assert!((0..KILLS).any(|round| is_lost(round % 30)), "no loss in {KILLS} kills");
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_service_goes_on_when_there_is_room() {
+async fn full_disk_is_reported_and_service_resumes_with_space() {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(folder.path());
     let mut ana = program.connect().await;
@@ -164,7 +164,7 @@ async fn grant(session: &mut Connection<Socket>, request: Value) {
 
 /// In the opposite order, with the account deleted first, a stop in between leaves rooms that no user can delete.
 #[tokio::test]
-async fn control_an_account_that_goes_before_its_rooms_leaves_them() {
+async fn control_account_deleted_before_its_rooms_leaves_them() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = Program::start(folder.path());
     let mut ana = program.connect().await;

@@ -233,7 +233,7 @@ async fn edits_that_are_not_sound_are_refused() {
 }
 
 #[tokio::test]
-async fn lost_files_can_be_gone_without_when_asked_to() {
+async fn missing_files_are_accepted_on_request() {
     let [_, stopped, at_work] = small_folder().await;
     for (files, name) in
         [(&stopped, "manifest.json"), (&stopped, "tracker.key"), (&at_work, "peers_db.journal")]

@@ -18,7 +18,7 @@ fn about(took: Duration, seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_is_closed_after_ten_seconds() {
+async fn silent_connection_is_closed_after_ten_seconds() {
     let tracker = TestTracker::start().await;
     let mut client = tracker.connect().await;
     let begun = Instant::now();
@@ -27,7 +27,7 @@ async fn who_says_nothing_is_closed_after_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_never_ends_the_first_frame_is_closed_after_ten_seconds() {
+async fn endless_first_frame_is_closed_after_ten_seconds() {
     let tracker = TestTracker::start().await;
     let mut client = tracker.connect().await;
     let begun = Instant::now();
@@ -40,7 +40,7 @@ async fn who_never_ends_the_first_frame_is_closed_after_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_sign_in_is_closed_after_thirty_seconds() {
+async fn connection_without_sign_in_is_closed_after_thirty_seconds() {
     let tracker = TestTracker::start().await;
     let mut client = tracker.connect().await;
     let begun = Instant::now();

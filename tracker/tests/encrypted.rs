@@ -142,18 +142,18 @@ async fn sweep_accepts_only_the_key_of_the_session() {
 }
 
 #[tokio::test]
-async fn what_opens_an_account_is_not_on_the_disk() {
+async fn password_and_digest_are_not_on_the_disk() {
     let tracker = TestTracker::start().await;
     let ana = Device::new();
     let (_, reply) = ana.ask(tracker.address, sign_in("REGISTER", "ana", 5000)).await;
     assert_eq!(reply["status"], "OK", "{reply}");
     let key = ana.identity(Purpose::Session).key().to_string();
     let folder = tracker.stop().await;
-    let kept: Vec<String> = std::fs::read_dir(folder.path())
+    let files: Vec<String> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
         .collect();
-    let holds = |text: &str| kept.iter().any(|file| file.contains(text));
+    let holds = |text: &str| files.iter().any(|file| file.contains(text));
     // Control: the search finds the name and the public key.
     assert!(holds("ana") && holds(&key));
     assert!(!holds(PASSWORD), "the digest is what a client proves itself by");

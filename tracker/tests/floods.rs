@@ -62,7 +62,7 @@ async fn a_network_has_sixteen_connections() {
 }
 
 #[tokio::test]
-async fn surplus_encrypted_connection_learns_limit_and_wait() {
+async fn surplus_encrypted_connection_gets_limit_and_wait() {
     let tracker = TestTracker::start_with(|config| {
         config.limit_loopback = true;
         (config.connections.per_network, config.connections.new_per_network) = (1, 2);
@@ -77,8 +77,8 @@ async fn surplus_encrypted_connection_learns_limit_and_wait() {
         answer["msg"].as_str().unwrap().to_owned()
     };
     let first = Socket::dial_encrypted(tracker.address, &identity).await.unwrap();
-    let told = refusal().await;
-    assert!(told.contains("connections from your network: 1, the most that there may be"), "{told}");
+    let reported = refusal().await;
+    assert!(reported.contains("connections from your network: 1, the most that there may be"), "{reported}");
     drop(first);
     let begun = Instant::now();
     // The first connection counts until the tracker has noticed its end.
@@ -90,14 +90,14 @@ async fn surplus_encrypted_connection_learns_limit_and_wait() {
     };
     drop(second);
     loop {
-        let told = refusal().await;
+        let reported = refusal().await;
         if let Some((_, wait)) =
-            told.split_once("in 10 minutes: 2, the most that there may be. To try again, wait ")
+            reported.split_once("in 10 minutes: 2, the most that there may be. To try again, wait ")
         {
-            assert!(wait.ends_with(" s"), "{told}");
+            assert!(wait.ends_with(" s"), "{reported}");
             return;
         }
-        assert!(begun.elapsed() < common::PATIENCE, "{told}");
+        assert!(begun.elapsed() < common::PATIENCE, "{reported}");
     }
 }
 
@@ -125,7 +125,7 @@ async fn a_network_brings_thirty_two_new_connections_in_ten_minutes() {
 }
 
 #[tokio::test]
-async fn loopback_has_no_such_limits_unless_told_so() {
+async fn loopback_has_no_such_limits_unless_configured() {
     let tracker = TestTracker::start().await;
     let mut held = Vec::new();
     for _ in 0..50 {
@@ -154,7 +154,7 @@ async fn flood(tracker: &TestTracker) -> Vec<Client> {
 }
 
 #[tokio::test]
-async fn a_thousand_silent_connections_keep_nobody_out() {
+async fn thousand_silent_connections_block_no_user() {
     let tracker = limited().await;
     let mut somebody = tracker.connect_from(SOMEBODY).await;
     somebody.ok(sign_in("REGISTER", "ana", 5000)).await;
@@ -165,7 +165,7 @@ async fn a_thousand_silent_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn without_the_limits_the_same_flood_would_keep_everybody_out() {
+async fn control_without_limits_the_flood_blocks_all_users() {
     let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let _silent = flood(&tracker).await;
     assert!(let_in(&tracker, SOMEBODY).await.is_err());
@@ -221,7 +221,7 @@ async fn five_changes_of_rooms_at_once_then_one_a_second() {
 }
 
 #[tokio::test]
-async fn who_does_not_wait_is_read_more_slowly() {
+async fn client_that_does_not_wait_is_read_more_slowly() {
     let tracker = limited().await;
     let mut ana = rested(&tracker).await;
     let begun = Instant::now();
@@ -237,7 +237,7 @@ async fn who_does_not_wait_is_read_more_slowly() {
 }
 
 #[tokio::test]
-async fn loopback_asks_as_fast_as_it_likes_unless_told_so() {
+async fn loopback_has_no_rate_limit_unless_configured() {
     let tracker = TestTracker::start().await;
     let mut ana = rested(&tracker).await;
     let begun = Instant::now();

@@ -58,7 +58,7 @@ async fn the_tracker_logs_only_its_own_events() {
 
 /// The password is in a wrong field, in a frame that is no request, and after the end of a too long frame.
 #[tokio::test]
-async fn no_misplaced_password_is_logged_or_kept() {
+async fn no_misplaced_password_is_logged_or_stored() {
     const TYPED: &str = "canary-typed";
     let folder = tempfile::tempdir().unwrap();
     let tracker = Loud::start(folder.path());

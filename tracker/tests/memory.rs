@@ -100,7 +100,7 @@ fn control_memory_allocated_for_each_hash_stays_in_use() {
         .env(ALLOCATING, "yes")
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let resident = said.lines().find_map(|line| line.strip_prefix("resident ")).expect(&said);
+    let output = String::from_utf8(output.stdout).unwrap();
+    let resident = output.lines().find_map(|line| line.strip_prefix("resident ")).expect(&output);
     assert!(resident.parse::<usize>().unwrap() > RESIDENT_MAX, "{resident}");
 }

@@ -19,13 +19,13 @@ const COMMANDS: [&str; 4] = ["CREATE_ROOM", "JOIN_ROOM", "LEAVE_ROOM", "DELETE_R
 #[derive(Debug)]
 struct Model {
     owner: usize,
-    owner_seated: bool,
+    owner_is_member: bool,
     guests: Vec<usize>,
 }
 
 impl Model {
     fn is_member(&self, user: usize) -> bool {
-        if user == self.owner { self.owner_seated } else { self.guests.contains(&user) }
+        if user == self.owner { self.owner_is_member } else { self.guests.contains(&user) }
     }
 }
 
@@ -40,14 +40,14 @@ fn expected(
         if rooms.contains_key(name) {
             return "ROOM_EXISTS";
         }
-        rooms.insert(name, Model { owner: user, owner_seated: true, guests: Vec::new() });
+        rooms.insert(name, Model { owner: user, owner_is_member: true, guests: Vec::new() });
         return "OK";
     }
     let Some(room) = rooms.get_mut(name) else { return "ROOM_NOT_FOUND" };
     match cmd {
         "JOIN_ROOM" if room.is_member(user) => "OK",
         "JOIN_ROOM" if user == room.owner => {
-            room.owner_seated = true;
+            room.owner_is_member = true;
             "OK"
         }
         "JOIN_ROOM" if room.guests.len() == 2 => "ROOM_FULL",
@@ -57,7 +57,7 @@ fn expected(
         }
         "LEAVE_ROOM" if !room.is_member(user) => "NOT_A_MEMBER",
         "LEAVE_ROOM" if user == room.owner => {
-            room.owner_seated = false;
+            room.owner_is_member = false;
             "OK"
         }
         "LEAVE_ROOM" => {
@@ -103,16 +103,16 @@ async fn agrees(steps: Vec<(usize, usize, usize)>) {
     assert_eq!(listed.as_object().unwrap().len(), rooms.len());
     for (name, model) in rooms {
         let room = &listed[name];
-        let mut seated: Vec<_> =
+        let mut expected: Vec<_> =
             (0..USERS.len()).filter(|user| model.is_member(*user)).map(|user| USERS[user]).collect();
         let mut shown = members(room);
-        if model.owner_seated {
-            assert_eq!(shown[0], USERS[model.owner], "a seated owner comes first");
+        if model.owner_is_member {
+            assert_eq!(shown[0], USERS[model.owner], "an owner who is a member comes first");
         }
         assert_eq!(room["owner"], USERS[model.owner]);
-        seated.sort_unstable();
+        expected.sort_unstable();
         shown.sort_unstable();
-        assert_eq!(shown, seated, "{name}");
+        assert_eq!(shown, expected, "{name}");
     }
 }
 
@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_tracker_does_what_the_rules_say(
+    fn tracker_behaves_as_the_model(
         steps in proptest::collection::vec((0..USERS.len(), 0..COMMANDS.len(), 0..ROOMS.len()), 1..60),
     ) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(agrees(steps));

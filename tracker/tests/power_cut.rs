@@ -84,8 +84,8 @@ impl Drop for Disk {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
+    let output = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {output}")) }
 }
 
 /// Creates a disk, or prints why the test is skipped.
@@ -210,9 +210,9 @@ fn control_power_cuts_spoil_a_journal_that_is_not_flushed() {
         drop((counts, disk));
         let disk = Disk::of(copy);
         let read = |name: &str| strictly_read(&fs::read(disk.path().join(name)).unwrap());
-        assert!(read("users").is_ok_and(|kept| kept > acknowledged), "what is flushed is there");
+        assert!(read("users").is_ok_and(|remaining| remaining > acknowledged), "what is flushed is there");
         refused += usize::from(read("peers").is_err());
-        lost += usize::from(read("peers").is_ok_and(|kept| kept <= acknowledged));
+        lost += usize::from(read("peers").is_ok_and(|remaining| remaining <= acknowledged));
     }
     assert!(refused > 0, "of 5 cuts {lost} only left a journal that lacks lines");
 }

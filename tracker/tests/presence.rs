@@ -35,7 +35,7 @@ async fn a_lost_session_is_shown_and_so_is_the_return() {
 }
 
 #[tokio::test]
-async fn the_newest_login_wins_and_the_old_ones_end_does_it_no_harm() {
+async fn newest_login_wins_and_the_old_end_does_not_affect_it() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut old = tracker.user("bob").await;
@@ -56,7 +56,7 @@ async fn the_newest_login_wins_and_the_old_ones_end_does_it_no_harm() {
 }
 
 #[tokio::test]
-async fn an_original_session_is_superseded_without_a_word() {
+async fn original_session_is_superseded_silently() {
     let tracker = TestTracker::start().await;
     let mut old = tracker.original("bob").await;
     let (mut new, _) = tracker.back("bob").await;
@@ -65,7 +65,7 @@ async fn an_original_session_is_superseded_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_stop_is_told_to_those_who_understand() {
+async fn stop_is_announced_to_clients_that_understand() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut bob = tracker.original("bob").await;
@@ -78,7 +78,7 @@ async fn a_stop_is_told_to_those_who_understand() {
 }
 
 #[tokio::test]
-async fn a_held_seat_is_freed_once_its_time_is_over() {
+async fn reserved_seat_is_freed_after_the_hold() {
     let tracker = TestTracker::start_with(|config| {
         (config.ping_interval, config.ping_timeout) = (Duration::from_millis(300), PATIENCE);
         config.seat_hold = Duration::ZERO;

@@ -72,7 +72,7 @@ async fn registration_code_is_demanded_and_limited() {
 }
 
 #[tokio::test]
-async fn guesses_from_many_networks_shut_nobody_out() {
+async fn guesses_from_many_networks_block_no_user() {
     let folder = tempfile::tempdir().unwrap();
     let codes = folder.path().join("codes");
     write_codes(&codes, "spring\n");

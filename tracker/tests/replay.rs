@@ -40,7 +40,7 @@ async fn recorder(tracker: SocketAddr) -> Recorder {
     let recording = tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.unwrap();
         let mut tracker = TcpStream::connect(tracker).await.unwrap();
-        let (mut received, mut said) = client.split();
+        let (mut received, mut output) = client.split();
         let (mut answers, mut on) = tracker.split();
         let record = async {
             let (mut recorded, mut bytes, mut last) = (Vec::new(), [0; 4096], Vec::new());
@@ -58,7 +58,7 @@ async fn recorder(tracker: SocketAddr) -> Recorder {
         };
         // Only the client ends the recording.
         let answer = async {
-            let _ = tokio::io::copy(&mut answers, &mut said).await;
+            let _ = tokio::io::copy(&mut answers, &mut output).await;
             std::future::pending().await
         };
         tokio::select! {

@@ -59,7 +59,7 @@ async fn the_three_files_exist_from_the_first_start() {
 }
 
 #[tokio::test]
-async fn users_rooms_and_seats_survive_a_stop_and_a_crash() {
+async fn users_rooms_and_memberships_survive_stop_and_crash() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user_at("ana", 5001).await;
     let mut bob = tracker.user_at("bob", 5002).await;
@@ -205,7 +205,7 @@ async fn an_originals_files_are_taken_over() {
 }
 
 #[tokio::test]
-async fn unfit_guest_of_a_taken_over_room_costs_only_that_seat() {
+async fn invalid_guest_of_a_migrated_room_is_removed_alone() {
     let folder = original_files();
     let path = folder.path().join("rooms_db.json");
     let mut rooms: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -228,7 +228,7 @@ fn report(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
+async fn invalid_owner_of_a_migrated_room_loses_the_room() {
     let folder = original_files();
     let path = folder.path().join("rooms_db.json");
     let mut rooms: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -238,14 +238,16 @@ async fn unfit_owner_of_a_taken_over_room_costs_seat_and_room() {
     rooms["orphan"]["peer_two"] = joao;
     fs::write(&path, rooms.to_string()).unwrap();
     // The check reports it before the first start, when the operator can still repair it.
-    let told = report(folder.path());
-    let of_owner = told.lines().find(|line| line.contains("the name of its owner \"João\"")).expect(&told);
+    let reported = report(folder.path());
+    let of_owner =
+        reported.lines().find(|line| line.contains("the name of its owner \"João\"")).expect(&reported);
     assert!(of_owner.contains("the room \"sala\" belongs to ana now"), "{of_owner}");
     assert!(of_owner.contains("give that user a name that fits"), "{of_owner}");
-    assert!(told.contains("a seat in the room \"orphan\" is free: the name \"João\""), "{told}");
+    assert!(reported.contains("a seat in the room \"orphan\" is free: the name \"João\""), "{reported}");
     // No member of this room has a valid name. The room is not served, and the report names the documentation.
-    let kept = told.lines().find(|line| line.contains("\"shouting\" does not fit")).expect(&told);
-    assert!(kept.contains("data/README.md"), "{kept}");
+    let remaining =
+        reported.lines().find(|line| line.contains("\"shouting\" does not fit")).expect(&reported);
+    assert!(remaining.contains("data/README.md"), "{remaining}");
     let tracker = TestTracker::start_in(folder, |_| ()).await;
     let (mut ana, _) = tracker.back("ana").await;
     let mut carla = tracker.user("carla").await;
@@ -308,7 +310,7 @@ async fn a_damaged_file_is_named_and_nothing_is_touched() {
 }
 
 #[tokio::test]
-async fn a_journal_cut_at_any_byte_holds_what_was_whole() {
+async fn journal_cut_at_any_byte_holds_the_complete_lines() {
     let tracker = TestTracker::start().await;
     for name in ["ana", "bob"] {
         tracker.user(name).await;

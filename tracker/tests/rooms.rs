@@ -91,7 +91,7 @@ async fn an_owner_who_leaves_stays_the_owner() {
 }
 
 #[tokio::test]
-async fn deleting_is_the_owners_and_everybody_hears_of_it() {
+async fn only_the_owner_deletes_and_all_members_are_notified() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut bob = tracker.user("bob").await;
@@ -114,7 +114,7 @@ async fn deleting_is_the_owners_and_everybody_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_user_sits_in_so_many_rooms_and_no_more() {
+async fn user_joins_a_bounded_number_of_rooms() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut bob = tracker.user("bob").await;

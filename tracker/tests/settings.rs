@@ -211,7 +211,7 @@ async fn a_bad_file_leaves_the_old_settings_in_force() {
 }
 
 #[test]
-fn a_reload_without_a_tracker_says_so() {
+fn reload_without_a_tracker_is_an_error() {
     let place = Place::new("");
     let reloaded = place.run(&["reload"]);
     assert_eq!(reloaded.status.code(), Some(1));

@@ -18,7 +18,7 @@ const ROOMS: usize = 16;
 const LOGINS: usize = 4000;
 
 #[tokio::test]
-async fn who_never_reads_is_closed_and_nobody_waits() {
+async fn client_that_never_reads_is_closed_and_delays_no_other() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut slow = tracker.original("slow").await;

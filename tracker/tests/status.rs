@@ -128,7 +128,7 @@ async fn the_page_shows_charts_and_no_name() {
 }
 
 #[tokio::test]
-async fn health_checks_tell_a_full_tracker() {
+async fn health_checks_report_a_full_tracker() {
     let tracker = TestTracker::start_with(|config| {
         with_status(config);
         config.connections.sessions = 1;

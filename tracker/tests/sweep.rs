@@ -28,7 +28,7 @@ async fn original_at(tracker: &TestTracker, name: &str, port: u16) -> Client {
 }
 
 #[tokio::test]
-async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
+async fn dead_peer_is_noticed_in_time_despite_slow_others() {
     let tracker = sweeping().await;
     let answering = PingPort::answering().await;
     let mut ana = original_at(&tracker, "ana", answering.port).await;
@@ -73,7 +73,7 @@ async fn a_dead_peer_is_noticed_in_time_whatever_the_others_do() {
 }
 
 #[tokio::test]
-async fn who_answers_again_is_back() {
+async fn peer_that_answers_again_is_online() {
     let tracker = sweeping().await;
     let answering = PingPort::answering().await;
     let mut ana = original_at(&tracker, "ana", answering.port).await;

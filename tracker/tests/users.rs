@@ -121,7 +121,7 @@ async fn wrong_password_hides_the_name_and_the_third_closes() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_odd_is_named() {
+async fn missing_or_invalid_parameter_is_named() {
     let tracker = TestTracker::start().await;
     let mut client = tracker.connect().await;
     for (request, code) in [
@@ -164,7 +164,7 @@ async fn a_digest_of_an_original_file_logs_in_and_becomes_a_hash() {
 }
 
 #[tokio::test]
-async fn no_password_is_kept_as_it_came() {
+async fn no_password_is_stored_in_plaintext() {
     let tracker = TestTracker::start().await;
     tracker.user("ana").await;
     let folder = tracker.stop().await;

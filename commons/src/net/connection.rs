@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_a_split_is_not_lost() {
+    async fn bytes_read_before_a_split_are_not_lost() {
         let (near, far) = duplex(100);
         let (mut near, mut far) = (Connection::new(near, 1000), Connection::new(far, 1000));
         near.send_encoded(Bytes::from_static(b"{\"a\":1}\n{\"a\":2}\n")).await.unwrap();

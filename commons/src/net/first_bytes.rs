@@ -16,7 +16,7 @@ use crate::limits::{FRAME_MAX_BEFORE_LOGIN, LINGER_TIME};
 #[error("the other side answered a TLS handshake in plaintext")]
 pub struct PlaintextAnswer(pub Vec<u8>);
 
-/// A stream that records the bytes read from it, until it is told to stop.
+/// A stream that records the bytes read from it, until it is stopped.
 #[derive(Debug)]
 pub(crate) struct FirstBytes<S> {
     stream: S,

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_ends_the_stream() {
+    fn frame_that_is_no_object_ends_the_stream() {
         for bytes in [&b"[1]"[..], b"12", b"\xff", b"}", b"\x16\x03\x01"] {
             let cut = JsonCodec::new(100).decode(&mut BytesMut::from(bytes));
             assert!(matches!(cut, Err(FrameError::NoObject)), "{bytes:?}");

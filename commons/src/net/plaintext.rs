@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reaches_as_far_as_it_says() {
+    fn plaintext_policy_allows_the_addresses_it_names() {
         let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
         for (text, reaches) in
             [("never", [false, false]), ("loopback", [true, false]), ("always", [true, true])]

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_side_learns_the_key_that_the_other_has_proven() {
+    async fn each_side_gets_the_key_that_the_other_has_proven() {
         let (ana, bob) = (identity(Purpose::Link), identity(Purpose::Link));
         let (mut near, mut far) = met(ana.clone(), bob.clone()).await.unwrap();
         assert_eq!((near.remote_key(), far.remote_key()), (Some(bob.key()), Some(ana.key())));

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_the_way_through_json() {
+    fn messages_survive_encoding_as_json() {
         let mut wire = WireMessage {
             room_id: Some(Uuid::now_v7()),
             username: "ana".into(),

@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_wrong_with_a_request_and_keeps_its_id() {
+    fn invalid_request_is_refused_with_the_reason_and_its_id() {
         for (json, code) in [
             (r#"{}"#, ErrorCode::Malformed),
             (r#"{"cmd":5,"id":7}"#, ErrorCode::Malformed),

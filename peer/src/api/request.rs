@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_of_a_wrong_type_is_named() {
+    fn missing_or_wrongly_typed_fields_are_named() {
         for (line, named) in [
             (r#"{"command":"join"}"#, "\"join\" needs \"room\""),
             (r#"{"command":"join","room":null}"#, "\"join\" needs \"room\""),
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_nothing_of_the_line() {
+    fn refusal_repeats_nothing_of_the_request() {
         for line in [
             "canary",
             r#"{"command":"canary canary"}"#,

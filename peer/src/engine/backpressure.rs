@@ -3,9 +3,9 @@
 //! A fast author waits for recipients that keep reading, so that the outbox stays short. The wait is bounded: a slow
 //! recipient must not hold up the author's commands.
 //!
-//! Example: after each 500 messages the history is asked for whom how many wait. If 2,000 or more wait for a linked
-//! recipient, the author's next message waits until fewer do: at most 1 s while the recipient takes none, and at most
-//! 10 s in all. Then 500 messages pass freely.
+//! Example: after every 500 messages the history counts the messages that wait for each recipient. If 2,000 or more wait
+//! for a linked recipient, the author's next message waits until fewer do: at most 1 s while the recipient takes none,
+//! and at most 10 s in all. Then 500 messages pass without a wait.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::limits::{BACKPRESSURE_MAX, BACKPRESSURE_MESSAGES, BACKPRESSURE_STRIDE
 /// The recipients that lag, and the wait of the author for them.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Backpressure {
-    /// The number of messages since the history was asked.
+    /// The number of messages since the last count.
     written: usize,
     is_checking: bool,
-    /// The recipients for whom too many messages wait.
+    /// The recipients with too many waiting messages.
     behind: BTreeSet<Username>,
     /// The number of messages that pass freely after a wait that took too long.
     free: usize,
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Backpressure {
 }
 
 impl Backpressure {
-    /// Counts a message. Returns whether the history must be asked for whom messages wait.
+    /// Counts a message. Returns whether the history must count the messages that wait.
     pub(in crate::engine) fn note_written(&mut self) -> bool {
         self.free = self.free.saturating_sub(1);
         self.written += 1;
@@ -41,7 +41,7 @@ impl Backpressure {
     }
 
     /// Returns until when a message to these recipients waits; `None` if it need not wait. `since` is the begin of this
-    /// message's wait, so that messages of other conversations do not prolong it. `is_linked` tells whether messages are
+    /// message's wait, so that messages of other conversations do not prolong it. `is_linked` returns whether messages are
     /// being sent to a recipient. Others do not count: their messages wait anyway.
     pub(in crate::engine) fn must_wait(
         &mut self,
@@ -71,7 +71,7 @@ impl Backpressure {
         self.behind = behind.map(|(user, _)| user.clone()).collect();
     }
 
-    /// Notes that a recipient took a message. Returns whether the history must be asked again.
+    /// Notes that a recipient took a message. Returns whether the history must count again.
     pub(in crate::engine) fn on_delivery(&mut self, to: &Username, now: Instant) -> bool {
         if !self.behind.contains(to) {
             return false;

@@ -1,4 +1,4 @@
-//! The commands that change the conversations: to write, to open, to leave, and to decide about others' keys.
+//! The commands of the engine: each is carried out now, deferred until own messages are stored, or pending.
 //!
 //! A message may have to wait: until the tracker has answered where its recipient is, until a member has sent the
 //! Lamport time of the conversation, or until a slow recipient has caught up. Each wait is bounded.

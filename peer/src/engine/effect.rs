@@ -42,7 +42,7 @@ pub(crate) enum Effect {
     SendBacklog(Username, LinkId, Vec<Arc<OutgoingMessage>>),
     /// Acknowledges a message, and all earlier ones on the link, to a program that does not sync.
     Acknowledge(Username, Uuid),
-    /// Says that this user leaves a room, or the private chat. The last field tells whether the link stays in use.
+    /// Sends LEAVE for a room, or for the private chat. The last field is true if the link stays in use.
     SendLeave(Username, Option<RoomName>, bool),
     /// Sets which users should be linked.
     WantLinks(BTreeMap<Username, Target>),

@@ -1,4 +1,5 @@
-//! The reports of the history: stored own messages go to their recipients, and messages of others to the frontends.
+//! The reports of the history: stored own messages go to their recipients, received messages to the frontends, and counts
+//! of waiting messages to the commands that wait for slow recipients.
 
 use std::sync::Arc;
 

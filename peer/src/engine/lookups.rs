@@ -1,7 +1,7 @@
-//! The questions to the tracker about users: where they are, and which keys they have.
+//! The lookups of users at the tracker: their addresses and their keys.
 //!
-//! A command asks about the recipient of a private message. In between, absent recipients for whom messages wait are
-//! looked for again and again, at growing intervals.
+//! A command looks up the recipient of a private message. Besides, absent recipients of waiting messages are looked up
+//! again and again, at growing intervals.
 
 use commons::names::Username;
 use commons::peer::Peer;
@@ -16,7 +16,7 @@ use crate::history::query::Query;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl Engine {
-    /// Asks for whom messages wait, if a partner of a private chat is absent.
+    /// Queries the waiting messages of each recipient, if a partner of a private chat is absent.
     pub(in crate::engine) fn look_for_absent(&mut self, effects: &mut Effects) {
         if self.chat.away().is_empty() {
             self.lookups.due.clear();
@@ -25,7 +25,7 @@ impl Engine {
         }
     }
 
-    /// Looks for the absent partners of private chats for whom messages wait.
+    /// Looks up the absent partners of private chats who have waiting messages.
     pub(in crate::engine) fn look_for(
         &mut self,
         waiting: &[(Username, usize)],

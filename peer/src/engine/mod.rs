@@ -151,7 +151,7 @@ impl Engine {
             #[cfg(test)]
             omission: start.omission,
         };
-        // Every frontend learns them from its snapshot.
+        // Every frontend gets them with its snapshot.
         drop(engine.chat.set_blocked(blocked));
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());

@@ -1,4 +1,4 @@
-//! The rules that the controls of the simulation leave out, one at a time. Each omission must be found out.
+//! The rules that the controls of the simulation leave out, one at a time. At least one seed must detect each omission.
 
 /// A rule of the engine that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum Omission {
     HaveIsAck,
     /// A stored message is acknowledged to its author.
     Ack,
-    /// The history learns who the members are.
+    /// The history is given the members of each room.
     NoteRoom,
     /// Messages for former members are given up.
     GiveUp,

@@ -1,4 +1,4 @@
-//! The ranges that a peer's HAVE frames name in one conversation, up to a bound.
+//! The ranges of messages that a peer holds in one conversation, as its HAVE frames name them, up to a bound.
 //!
 //! A peer may invent any number of streams. Each new entry costs a search in a tree and not a pass over all others, and
 //! the entries that the peer named last are kept.
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_were_named_last_are_kept() {
+    fn streams_that_were_named_last_are_retained() {
         let full =
             |first| (1..=REMOTE_SPANS_MAX as u64 - 1).map(|n| (first + 2 * n, first + 2 * n)).collect();
         let mut have = RemoteHave::default();

@@ -1,4 +1,5 @@
-//! The replication of own messages to linked peers.
+//! The replication of own messages to linked peers. Gaps in the messages of all authors are repaired by the sync
+//! (`sync_frames.rs`).
 //!
 //! Each link starts with a query for the pending messages, which are sent in order. When none are left, the link is
 //! live, and new messages are sent as soon as they are stored. A full link remembers the last row that it sent and

@@ -1,7 +1,10 @@
-//! The frames of the sync with other peers: HAVE, WANT and LINES are sent and answered, when `sync_schedule.rs` says so.
+//! The frames of the sync with other peers: HAVE, WANT and LINES.
 //!
-//! Each step asks the history, whose answer takes the next step: a HAVE goes out when `Holdings` comes back, a WANT after
-//! `Lacking`, and LINES after `HandedOver`.
+//! The sync repairs gaps in the messages of all authors; `replication.rs` sends new own messages. This file sends and
+//! answers the frames, `sync_schedule.rs` decides when, and `remote_have.rs` stores what each peer holds.
+//!
+//! Each step queries the history, and its report leads to the next step: `Holdings` to a HAVE, `Lacking` to a WANT, and
+//! `HandedOver` to LINES.
 
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;

@@ -1,4 +1,4 @@
-//! The schedule of the sync protocol (anti-entropy) with each linked peer.
+//! The schedule of the sync (anti-entropy) with each linked peer: when to send a HAVE, and what to request from whom.
 //!
 //! When a link comes up, and after changes, both sides send a HAVE for each shared conversation. A peer that lacks
 //! messages answers with a WANT and receives one batch of LINES. It repeats this until it lacks nothing. A linked

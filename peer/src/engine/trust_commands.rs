@@ -1,4 +1,4 @@
-//! The user's decisions about others: `/accept`, `/verify`, `/verified`, `/block`.
+//! The commands of trust in other users: `/accept`, `/verify`, `/verified`, `/block`.
 //!
 //! A decision takes effect once it is on the disk. If it cannot be written, it is undone.
 
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_written_is_not_changed() {
+    async fn decision_that_cannot_be_written_is_undone() {
         let mut engine = ana(met_bob());
         let failed = || Err(CommandError::Local("the disk is full".to_owned()));
         let bob = || user(BOB);

@@ -1,4 +1,4 @@
-//! A decision of the user about others, while it is being written to the disk.
+//! A decision of the user to trust or to block another user, while it is being written to the disk.
 
 use std::collections::BTreeSet;
 

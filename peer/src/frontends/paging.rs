@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_before_the_oldest_message_of_the_same_conversation() {
+    fn more_continues_before_the_oldest_shown_message() {
         let mut paging = Paging::default();
         assert!(paging.next().is_none());
         let command = Command::History { lines: 5, conversation: None, before: None, after: None };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_with_the_same_search() {
+    fn more_continues_the_same_search() {
         let mut paging = Paging::default();
         let found = |id| FoundMessage { of: of(), named: None, excerpt: None, message: message(id) };
         let command = Command::Search { words: "x from:bob".into(), before: None };

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_that_deletes_goes_with_the_deletion() {
+    fn password_is_sent_with_the_deletion_it_confirms() {
         let delete = |password| {
             Command::Account(AccountCommand::Delete { name: None, password, rooms: RoomsFate::Delete })
         };

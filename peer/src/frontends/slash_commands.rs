@@ -558,14 +558,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_answered_with_what_was_probably_meant() {
+    fn misspelt_command_is_answered_with_a_suggestion() {
         assert!(refusal("/jion sala").contains("did you mean /join?"));
         assert!(refusal("/he").contains("did you mean /help?"));
         assert!(refusal("/frobnicate").contains("/help lists"));
     }
 
     #[test]
-    fn what_is_missing_or_no_name_is_answered_with_the_usage() {
+    fn missing_or_invalid_argument_is_answered_with_the_usage() {
         assert!(refusal("/join").contains("/join ROOM"));
         assert!(refusal("/msg").contains("/msg USER [TEXT]"));
         assert!(refusal("/msg Bob hi").contains("try bob"));

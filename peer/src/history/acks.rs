@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_tells_to_have_is_delivered() {
+    fn messages_in_a_have_are_delivered() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let messages = say(&mut ana, &room(), &["1", "2"], &[BOB, CARLA]);
         say(&mut ana, &room(), &["3"], &[BOB, CARLA]);

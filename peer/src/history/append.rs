@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_message_is_refused_and_the_others_are_kept() {
+    fn repeated_message_is_refused_and_the_others_are_stored() {
         let mut ana = history(ANA);
         let message = draft(&room(), "1", &[BOB]);
         ana.apply(Request::Append(message.clone()));

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_for_a_link_is_bounded() {
+    fn incomplete_batches_of_a_link_are_bounded() {
         let mut message = messages().remove(0);
         let mut link = BatchAssembler::default();
         for incarnation in 0..2 * HELD_BATCHES as u64 {

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomer_starts_behind_what_a_member_tells() {
+    fn newcomer_starts_after_the_time_of_a_member() {
         let (mut ana, mut carla) = (history(ANA), history(CARLA));
         for n in 0..9 {
             say(&mut ana, &room(), &[&n.to_string()], &[BOB]);

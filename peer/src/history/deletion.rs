@@ -52,7 +52,7 @@ mod tests {
     use crate::history::testing::*;
 
     #[test]
-    fn what_was_forgotten_does_not_come_again_and_what_follows_does() {
+    fn erased_messages_do_not_return_and_later_ones_arrive() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let messages = say(&mut ana, &room(), &["secret 1", "secret 2"], &[BOB, CARLA]);
         ingest(&mut bob, ANA, &room(), &messages);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_does_not_follow_what_was_forgotten_is_a_fork() {
+    fn branch_that_contradicts_erased_messages_is_a_fork() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);

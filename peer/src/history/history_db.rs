@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_reported_survives_a_crash_at_any_moment() {
+    fn reported_messages_survive_a_crash_at_any_moment() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = history_in(folder.path(), ANA);
         let mut expected = Vec::new();
@@ -432,7 +432,7 @@ mod tests {
 
     /// The control: a history that reports before it stores loses messages.
     #[test]
-    fn what_is_reported_before_it_is_stored_is_lost_in_a_crash() {
+    fn control_report_before_the_commit_is_lost_in_a_crash() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = history_in(folder.path(), ANA);
         ana.tables.omission = Some(Omission::Storing);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_journal_costs_what_is_behind_and_says_so() {
+    fn damaged_journal_loses_later_entries_and_reports_it() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ana, _) = history_in(folder.path(), ANA);
         let all: Vec<_> = (0..12).map(|n| n.to_string()).collect();

@@ -1,7 +1,7 @@
 //! The membership of a room, as this peer has observed it. It decides from which revision on each member may have
 //! messages.
 //!
-//! The tracker tells since which revision a user has been a member. This peer believes it only as far as its own
+//! The tracker names the revision since which a user has been a member. This peer accepts that only as far as its own
 //! observations allow. Otherwise the tracker could add a user afterwards and expose earlier messages. For example,
 //! this peer has seen revision 5 without Bob. Then revision 9 lists Bob as a member since revision 1. Bob may have
 //! messages from revision 6 on, not from revision 1.
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_who_came_unseen_does_not_reach_back() {
+    fn member_who_joined_unseen_gets_no_earlier_messages() {
         let ghost: &[(&str, u64)] = &[(ANA, 1), (BOB, 1)];
         let membership = noted(&[(5, &[(ANA, 1)]), (9, ghost)]);
         assert_eq!(membership.from(&user(BOB)), Some(6));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_who_left_and_came_again_begins_anew() {
+    fn member_who_returns_gets_messages_from_the_return_on() {
         let both: &[(&str, u64)] = &[(ANA, 1), (CARLA, 2)];
         let membership = noted(&[(2, both), (3, &[(ANA, 1)]), (8, both)]);
         assert_eq!(membership.from(&user(CARLA)), Some(4));

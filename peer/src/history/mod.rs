@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_keeps_its_bound_over_a_restart() {
+    async fn outbox_bound_holds_over_a_restart() {
         let (folder, ana, mut reports) = open(ANA);
         let drain = tokio::spawn(async move { while reports.recv().await.is_some() {} });
         let messages: Vec<_> =
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_queue_of_an_absent_member_holds_up_nobody() {
+    async fn full_outbox_of_an_absent_member_delays_no_other() {
         let (_folder, ana, mut reports) = open(ANA);
         let messages: Vec<_> =
             (0..OUTBOX_MESSAGES + 2).map(|n| draft(&room(), &n.to_string(), &[BOB, CARLA])).collect();

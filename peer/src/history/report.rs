@@ -1,6 +1,6 @@
 //! The reports of the history.
 //!
-//! They tell the peer what is durable, what was received, and what happened to the messages in the outbox.
+//! A report says what is durable, what was received, or what happened to a message in the outbox.
 
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{Incarnation, StreamSpans};

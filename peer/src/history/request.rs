@@ -1,4 +1,4 @@
-//! Requests to the history. They tell the database thread what to store, and which deliveries to mark.
+//! Requests to the history: what the database thread stores, and which deliveries it marks.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,7 +5,7 @@
 //! cut it may be older than the database, which is harmless, but it is never newer. It holds two numbers, and
 //! neither texts nor names.
 //!
-//! Example: the record says 5 messages, but the database holds 3 after a start. The user learns that 2 messages are
+//! Example: the record says 5 messages, but the database holds 3 after a start. The user is warned that 2 messages are
 //! lost.
 
 use std::fmt;
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn record_says_what_was_noted_last_or_nothing() {
+    fn record_returns_the_last_note_or_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()).unwrap(), None);
         let mut record = Record::begin(folder.path(), Held::default()).unwrap();

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn any_member_hands_on_what_any_other_wrote() {
+    fn any_member_forwards_messages_of_any_other() {
         let (mut ana, mut bob, mut carla) = (history(ANA), history(BOB), history(CARLA));
         for n in 0..50 {
             let messages = say(&mut ana, &room(), &[&format!("a{n}")], &[BOB, CARLA]);
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn own_messages_go_to_those_for_whom_they_were_written() {
+    fn own_messages_go_to_their_recipients_only() {
         let mut ana = history(ANA);
         say(&mut ana, &room(), &["for bob alone"], &[BOB]);
         say(&mut ana, &room(), &["for both"], &[BOB, CARLA]);
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn have_for_another_device_names_only_what_it_may_get() {
+    fn have_names_only_messages_that_the_device_may_get() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let mut messages = say(&mut ana, &private(BOB), &["of an earlier version", "1"], &[BOB]);
         messages[0].provenance.signature = None;

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readable_file_is_taken_over_and_goes() {
+    fn readable_file_is_migrated_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let contacts = Contacts::of(folder.path(), &Seed::new([7; 32]));
         let path = |name: &str| folder.path().join(name);

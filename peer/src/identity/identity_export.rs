@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_known_there_is_known_here() {
+    async fn imported_identity_knows_the_same_keys() {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = exported(there.path()).await;
         let location = import(here.path(), None, &password(), CHEAP, &file).await.unwrap();

@@ -204,7 +204,7 @@ impl KnownKeys {
         warned.len() < KEY_WARNINGS_MAX && warned.insert(key)
     }
 
-    /// Whether to ask the tracker again about a key that somebody has proven under this name. The tracker already
+    /// Whether to look up a user again because of a key that somebody has proven under this name. The tracker already
     /// announces the key, so by now it may announce an endorsement of it.
     pub(crate) fn try_look_up_again(&mut self, user: &Username, key: PublicKey, now: Instant) -> bool {
         let lately = self.looked_up_at.get(user).is_some_and(|at| now < *at + KEY_LOOKUP_PAUSE);
@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn verifying_a_key_keeps_no_other_that_was_not_compared() {
+    fn verifying_a_key_drops_keys_that_were_not_compared() {
         // An earlier version pinned all announced keys.
         let keys = vec![key(1), key(2)];
         let mut known_keys = KnownKeys::new(BTreeMap::from([(bob(), Pin { keys, ..Pin::default() })]));
@@ -675,7 +675,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ever_had_keys_is_known_to_have_them() {
+    fn user_who_had_keys_is_never_keyless_again() {
         let mut known_keys = KnownKeys::default();
         assert!(!known_keys.has_keys(&bob()));
         known_keys.announce(&bob(), &announcement(&[key(1)]));

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn two_programs_cannot_be_the_same_user_here() {
+    fn profile_is_locked_against_a_second_program() {
         let data = tempfile::tempdir().unwrap();
         let first = Profile::open(data.path(), "127.0.0.1:6060", &ana()).unwrap();
         assert!(matches!(Profile::open(data.path(), "127.0.0.1:6060", &ana()), Err(ProfileError::InUse(_))));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_user_may_read_what_is_here() {
+    fn profile_is_readable_by_its_user_only() {
         let data = tempfile::tempdir().unwrap();
         let profile = Profile::open(data.path(), "t", &ana()).unwrap();
         let lock = profile.folder().join(LOCK);
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_key_is_at_home() {
+    fn user_with_a_key_has_a_profile() {
         let data = tempfile::tempdir().unwrap();
         assert!(users(data.path(), "t").is_empty());
         drop(Profile::open(data.path(), "t", &ana()).unwrap());

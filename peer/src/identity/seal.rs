@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tracker_gets_does_not_open_the_seal() {
+    fn digest_for_the_tracker_does_not_open_the_seal() {
         let password = Password::typed("right");
         let digest = Password::typed(password.digest().as_str());
         let sealed = Sealed::seal(b"a secret", HERE, &password, CHEAP).unwrap();

@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
     Unknown,
 }
 
-/// The known keys, with the means to learn more from the tracker.
+/// The known keys, and the lookup of further keys at the tracker.
 pub(crate) struct KeyCheck {
     known: KnownKeysHandle,
     lookup: KeyLookup,

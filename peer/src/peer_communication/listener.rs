@@ -154,7 +154,7 @@ mod tests {
     use crate::peer_communication::links::LinkConfig;
 
     #[tokio::test]
-    async fn silent_connections_shut_nobody_out() {
+    async fn silent_connections_do_not_block_others() {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let me = Username::parse("ana").unwrap();
         let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };

@@ -1,9 +1,9 @@
 //! The task that drives the engine: it feeds all inputs to it, one after the other, and carries out the effects.
 //!
-//! It owns the engine and the event bus. It never waits for the history, the links or the tracker while it carries out
-//! effects: what the history's queue has no room for waits here, and meanwhile no new command and no frame of a link is
-//! taken. It waits for the disk only to write the pinned keys and the blocked users: these files are small and change
-//! seldom, and no later input may be handled before a decision of the user is on the disk.
+//! It owns the engine and the event bus. While it carries out effects, it never waits for the history, the links or the
+//! tracker. Requests for which the history's queue has no room wait here. Until they are queued, no command and no frame
+//! of a link is read. The driver waits for the disk only to write the pinned keys and the blocked users. These files are
+//! small and change seldom, and a decision of the user must be on the disk before the next input.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};

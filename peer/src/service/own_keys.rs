@@ -16,7 +16,7 @@ use crate::service::driver_request::DriverRequest;
 use crate::service::engine_handle::EngineHandle;
 use crate::tracker_communication::PeerTrackerCommunication;
 
-/// In a run that began without the tracker, learns the keys that authenticate own messages of other devices. Messages
+/// In a run that began without the tracker, fetches the keys that authenticate own messages of other devices. Messages
 /// that were refused before are requested again. Waits for the tracker if the session closes in the meantime.
 pub(crate) async fn learn_own_keys(engine: &EngineHandle, tracker: &PeerTrackerCommunication, me: &Username) {
     let announced = loop {
@@ -29,7 +29,7 @@ pub(crate) async fn learn_own_keys(engine: &EngineHandle, tracker: &PeerTrackerC
 }
 
 impl PeerService {
-    /// Returns the lookup by which the links learn an unknown user's keys.
+    /// Returns the lookup by which the key check gets the keys of an unknown user.
     pub(crate) fn key_lookup(&self) -> KeyLookup {
         let tracker = self.tracker.clone();
         Box::new(move |user| {
@@ -64,7 +64,7 @@ impl PeerService {
             .map(|text| Event::Admin(AdminEvent::Announcement { from: None, text: text.into() }))
     }
 
-    /// Learns the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's
+    /// Fetches the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's
     /// own endorsements.
     pub(crate) async fn learn_own_keys(
         &self,

@@ -77,7 +77,7 @@ impl DeviceKey {
         self.seal == Seal::New
     }
 
-    /// Makes a key. It is on the disk before the tracker learns it, so a key that the tracker has bound is always
+    /// Makes a key. It is on the disk before the tracker gets it, so a key that the tracker has bound is always
     /// usable here, also after a crash.
     async fn new(
         profile: &Profile,

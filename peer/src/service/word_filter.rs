@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn word_matches_where_it_stands_alone() {
+    fn filter_matches_whole_words() {
         let filter = WordFilter::parse("# mine\r\n\nspam\r\n  São João  \nc++\n".as_bytes());
         assert_eq!(filter.len(), 3);
         for text in ["Spam!", "no SPAM here", "«spam»"] {

@@ -208,18 +208,22 @@ impl Peer {
         register: bool,
     ) -> Result<Self, CommandError> {
         let password = password_of(name);
-        let who = SignIn { username: user(name), password, register, changed_to: None, code: None };
-        Self::try_as(tracker.into(), who, computer).await
+        let sign_in = SignIn { username: user(name), password, register, changed_to: None, code: None };
+        Self::try_as(tracker.into(), sign_in, computer).await
     }
 
     /// Signs in with these credentials. `tracker` may include the key.
-    async fn try_as(tracker: TrackerAddress, who: SignIn, computer: Computer) -> Result<Self, CommandError> {
+    async fn try_as(
+        tracker: TrackerAddress,
+        sign_in: SignIn,
+        computer: Computer,
+    ) -> Result<Self, CommandError> {
         let config = PeerConfig { keep: computer.keep, ..peer_config(tracker.clone(), computer.data.path()) };
         let service = PeerService::start(config).await.unwrap();
         let events = service.subscribe().await.events;
         let address = tracker.address.parse().unwrap();
-        let name = who.username.clone();
-        service.sign_in(who).await?;
+        let name = sign_in.username.clone();
+        service.sign_in(sign_in).await?;
         let open = Mutex::default();
         Ok(Self { name, service, events, passed: Vec::new(), open, computer, tracker: address })
     }
@@ -241,7 +245,7 @@ impl Peer {
 
     /// As [`Self::try_again`], with another password.
     pub async fn try_again_with(&self, password: &Password) -> Result<Self, CommandError> {
-        self.try_again_as(|who| who.password = password.clone()).await
+        self.try_again_as(|sign_in| sign_in.password = password.clone()).await
     }
 
     /// As [`Self::try_again`], with adjusted credentials.
@@ -256,9 +260,9 @@ impl Peer {
         adjust: impl FnOnce(&mut SignIn),
     ) -> Result<Self, CommandError> {
         let (username, password) = (self.name.clone(), password_of(self.name.as_str()));
-        let mut who = SignIn { username, password, register: false, changed_to: None, code: None };
-        adjust(&mut who);
-        Self::try_as(tracker, who, self.computer.clone()).await
+        let mut sign_in = SignIn { username, password, register: false, changed_to: None, code: None };
+        adjust(&mut sign_in);
+        Self::try_as(tracker, sign_in, self.computer.clone()).await
     }
 
     /// Signs in a user whom this computer does not know yet, with this password.
@@ -267,23 +271,23 @@ impl Peer {
         name: &str,
         password: &Password,
     ) -> Result<Self, CommandError> {
-        let who = SignIn {
+        let sign_in = SignIn {
             username: user(name),
             password: password.clone(),
             register: false,
             changed_to: None,
             code: None,
         };
-        Self::try_as(tracker.into(), who, Computer::new(Keep::OnDisk)).await
+        Self::try_as(tracker.into(), sign_in, Computer::new(Keep::OnDisk)).await
     }
 
     /// As [`Self::try_elsewhere`], with another password.
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);
         let username = self.name.clone();
-        let who =
+        let sign_in =
             SignIn { username, password: password.clone(), register: false, changed_to: None, code: None };
-        Self::try_as(self.tracker.into(), who, computer).await
+        Self::try_as(self.tracker.into(), sign_in, computer).await
     }
 
     /// Stops the program as in a crash and starts it again.
@@ -410,7 +414,7 @@ impl Peer {
     }
 
     /// Waits for a message with this text and returns its author.
-    pub async fn hears(&mut self, text: &str) -> Username {
+    pub async fn receives(&mut self, text: &str) -> Username {
         match self.until(|event| matches!(event, Event::Message { content, .. } if content == text)).await {
             Event::Message { from, .. } => from,
             _ => unreachable!(),
@@ -427,7 +431,7 @@ impl Peer {
     }
 
     /// The texts of the next messages in order of arrival.
-    pub async fn next_lines(&mut self, count: usize) -> Vec<String> {
+    pub async fn next_messages(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
             if let Event::Message { content, .. } = self.until(|e| matches!(e, Event::Message { .. })).await {
@@ -463,7 +467,7 @@ pub async fn three_in(tracker: &Tracker, name: &str) -> [Peer; 3] {
 
 /// As [`three_in`], with a choice of where the history is kept.
 pub async fn three_keeping(keep: Keep, tracker: &Tracker, name: &str) -> [Peer; 3] {
-    let register = |who| Peer::register_on(Computer::new(keep), tracker.address, who);
+    let register = |sign_in| Peer::register_on(Computer::new(keep), tracker.address, sign_in);
     let mut ana = register("ana").await;
     let mut bob = register("bob").await;
     let mut carla = register("carla").await;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::by_hand::{Talk, hello};
+use crate::raw_client::{RawLink, hello};
 
 /// Longest wait for an expected event. It is only reached on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ struct State {
     /// The announced keys and port of each user.
     users: BTreeMap<String, (Vec<PublicKey>, u16)>,
     /// The rooms in the reply to LOGIN.
-    seats: Vec<Claim>,
+    rooms: Vec<Claim>,
     /// The room in the reply to CREATE_ROOM and JOIN_ROOM, whatever is requested.
     entered: Option<Claim>,
 }
@@ -80,8 +80,8 @@ impl FalseTracker {
     }
 
     /// Claims from now on that any user who signs in is a member of these rooms.
-    pub fn seats(&self, seats: &[Claim]) {
-        self.state.lock().unwrap().seats = seats.to_vec();
+    pub fn set_rooms(&self, rooms: &[Claim]) {
+        self.state.lock().unwrap().rooms = rooms.to_vec();
     }
 
     /// Answers the next CREATE_ROOM and JOIN_ROOM with this room.
@@ -126,7 +126,7 @@ impl State {
                 let port = u16::try_from(request["port"].as_u64().unwrap()).unwrap();
                 self.users.insert(name, (key.into_iter().collect(), port));
                 if cmd == "LOGIN" {
-                    let rooms = self.seats.iter().map(|claim| (claim.name.to_owned(), self.snapshot(claim)));
+                    let rooms = self.rooms.iter().map(|claim| (claim.name.to_owned(), self.snapshot(claim)));
                     reply["rooms"] = Value::Object(rooms.collect());
                 }
             }
@@ -163,7 +163,7 @@ async fn session(socket: Socket, state: &Mutex<State>, mut pushed: broadcast::Re
     let key = socket.remote_key();
     let mut connection = Connection::new(socket, FRAME_MAX);
     loop {
-        let said = tokio::select! {
+        let output = tokio::select! {
             frame = connection.recv() => {
                 let Ok(Some(frame)) = frame else { return };
                 state.lock().unwrap().answer(&frame.parse_owned::<Value>().unwrap(), key)
@@ -173,7 +173,7 @@ async fn session(socket: Socket, state: &Mutex<State>, mut pushed: broadcast::Re
                 Ok(Push::HangUp) | Err(_) => return,
             },
         };
-        if connection.send(&said).await.is_err() {
+        if connection.send(&output).await.is_err() {
             return;
         }
     }
@@ -181,7 +181,7 @@ async fn session(socket: Socket, state: &Mutex<State>, mut pushed: broadcast::Re
 
 /// A hand-written link to a peer under any name.
 pub struct Link {
-    talk: Talk,
+    link: RawLink,
     /// The streams that the peer has announced, by room.
     pub have: BTreeMap<Uuid, Value>,
 }
@@ -194,18 +194,18 @@ impl Link {
 
     /// As [`Self::dial`], but returns the answer of a refusal.
     pub async fn try_dial(to: SocketAddr, name: &str, seed: &Seed) -> Result<Self, Value> {
-        let mut talk = Talk::encrypted(to, &Identity::new(seed, Purpose::Link).unwrap()).await.unwrap();
+        let mut link = RawLink::encrypted(to, &Identity::new(seed, Purpose::Link).unwrap()).await.unwrap();
         let mut hello = hello(name);
         hello["catch_up"] = json!(true);
-        let welcome = talk.ask(&hello).await.unwrap();
+        let welcome = link.ask(&hello).await.unwrap();
         if welcome["cmd"] != "WELCOME" {
             return Err(welcome);
         }
-        Ok(Self { talk, have: BTreeMap::new() })
+        Ok(Self { link, have: BTreeMap::new() })
     }
 
     /// Waits until the peer has announced its streams of a room.
-    pub async fn told(&mut self, room: Uuid) -> Value {
+    pub async fn announced(&mut self, room: Uuid) -> Value {
         while !self.have.contains_key(&room) {
             self.next().await;
         }
@@ -213,8 +213,8 @@ impl Link {
     }
 
     /// Requests these streams in full and returns the texts of the messages.
-    pub async fn asks_for(&mut self, room: Uuid, streams: &Value) -> Vec<String> {
-        self.talk.send(&json!({"cmd": "WANT", "room_id": room, "streams": streams})).await;
+    pub async fn request(&mut self, room: Uuid, streams: &Value) -> Vec<String> {
+        self.link.send(&json!({"cmd": "WANT", "room_id": room, "streams": streams})).await;
         loop {
             let frame = self.next().await;
             if frame["cmd"] == "LINES" && frame["room_id"] == json!(room) {
@@ -225,7 +225,7 @@ impl Link {
     }
 
     /// Waits for a message that is sent as it is written, not as backlog.
-    pub async fn hears(&mut self) -> String {
+    pub async fn receives(&mut self) -> String {
         loop {
             let frame = self.next().await;
             if frame["cmd"] == "MESSAGE" {
@@ -235,7 +235,7 @@ impl Link {
     }
 
     async fn next(&mut self) -> Value {
-        let frame = timeout(PATIENCE, self.talk.recv()).await.unwrap().expect("the link has ended");
+        let frame = timeout(PATIENCE, self.link.recv()).await.unwrap().expect("the link has ended");
         if frame["cmd"] == "HAVE"
             && let Some(room) = frame["room_id"].as_str()
         {

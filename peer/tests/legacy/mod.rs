@@ -284,13 +284,13 @@ impl LegacyClient {
     }
 
     /// Waits for a message in the open room.
-    pub fn hears(&self, text: &str) {
-        self.until(|shown| matches!(shown, Shown::Room { text: heard, .. } if heard == text));
+    pub fn receives(&self, text: &str) {
+        self.until(|shown| matches!(shown, Shown::Room { text: received, .. } if received == text));
     }
 
     /// Waits for a private message.
-    pub fn hears_privately(&self, text: &str) {
-        self.until(|shown| matches!(shown, Shown::Private { text: heard, .. } if heard == text));
+    pub fn receives_privately(&self, text: &str) {
+        self.until(|shown| matches!(shown, Shown::Private { text: received, .. } if received == text));
     }
 
     /// Waits until this user has sent HELLO.

@@ -108,9 +108,9 @@ impl Namespace {
 
     /// The last error output of a process that has ended.
     fn complaint(&mut self) -> Option<String> {
-        let mut said = String::new();
-        self.0.stderr.take()?.read_to_string(&mut said).ok()?;
-        Some(said.trim().to_owned())
+        let mut output = String::new();
+        self.0.stderr.take()?.read_to_string(&mut output).ok()?;
+        Some(output.trim().to_owned())
     }
 
     /// Returns a command that enters the namespace and runs its added program and arguments.

@@ -170,7 +170,7 @@ impl Piped {
     /// is.
     pub fn end(mut self) -> End {
         let status = end_of(&mut self.child);
-        End { status, said: self.lines.iter().collect(), complained: self.errors.iter().collect() }
+        End { status, stdout: self.lines.iter().collect(), stderr: self.errors.iter().collect() }
     }
 }
 
@@ -201,8 +201,8 @@ impl Drop for Piped {
 #[derive(Debug)]
 pub struct End {
     pub status: Option<i32>,
-    pub said: Vec<String>,
-    pub complained: Vec<String>,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
 }
 
 pub fn json(line: &str) -> Value {

@@ -88,13 +88,13 @@ impl Proxy {
     }
 
     /// Whether these bytes went through in a form that the proxy could read.
-    pub fn heard(&self, text: &str) -> bool {
+    pub fn received(&self, text: &str) -> bool {
         let recorded = self.seen.recorded.lock().unwrap();
         recorded.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
     /// Number of bytes that went through in a form that the proxy could read.
-    pub fn heard_bytes(&self) -> usize {
+    pub fn received_bytes(&self) -> usize {
         self.seen.recorded.lock().unwrap().len()
     }
 }

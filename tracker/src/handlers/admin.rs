@@ -237,7 +237,7 @@ impl AdminCommandHandler {
     }
 
     /// Checks that a new account is not one of a banned user. The name of an account that exists gives no answer here,
-    /// so that a stranger does not learn of its ban.
+    /// so that a client without the account's credentials cannot find out about the ban.
     pub(crate) fn check_new_account(
         &self,
         name: &str,

@@ -139,7 +139,7 @@ impl RoomCommandHandler {
         Ok(())
     }
 
-    /// Removes the guests from their rooms for whom `overdue` returns true. If the disk refuses a change, the next sweep tries it
+    /// Removes each guest for whom `overdue` returns true from the guest's rooms. If the disk refuses a change, the next sweep tries it
     /// again.
     pub(crate) async fn free_overdue(&self, overdue: impl Fn(&Username) -> bool + Clone + Send + 'static) {
         for guest in self.rooms.members(&overdue) {

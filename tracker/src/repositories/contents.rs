@@ -24,7 +24,7 @@ pub(crate) struct Contents<T> {
     pub(crate) header: Option<Header>,
     /// The number of changes in the journal.
     pub(crate) changes: usize,
-    /// The number of bytes at the journal's end that an interrupted write left behind. No client was told that these
+    /// The number of bytes at the journal's end that an interrupted write left behind. No client got a confirmation that these
     /// changes were saved.
     pub(crate) torn: usize,
 }

@@ -165,7 +165,7 @@ fn read_line(line: &[u8], seq: u64) -> Result<Entry, &'static str> {
     Ok(Entry { key: line.key.into_owned(), value })
 }
 
-/// Whether the bytes from `at` on are the remains of an interrupted write. No client was told that these changes were
+/// Whether the bytes from `at` on are the remains of an interrupted write. No client got a confirmation that these changes were
 /// saved, so the tracker may drop them.
 ///
 /// The answer is no if a complete line follows later. It is also no if the bytes end like a complete line, unless a
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_journal_is_read_back() {
         let Lines { entries, torn: 0, .. } = read_lines(&journal()).unwrap() else { panic!() };
         let values: Vec<_> = entries.iter().map(|e| e.value.as_ref().map(|v| v.get())).collect();
         assert_eq!(values, [Some(r#"{"a":[1,"\n"]}"#), None, Some(r#""text""#)]);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_at_any_byte_it_holds_the_whole_lines_before() {
+    fn journal_cut_at_any_byte_holds_the_lines_before() {
         let journal = journal();
         for cut in 0..=journal.len() {
             let whole = journal[..cut].iter().filter(|byte| **byte == b'\n').count();

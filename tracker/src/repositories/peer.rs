@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nobody_can_dial_is_none() {
+    fn undiallable_address_counts_as_none() {
         for good in ["localhost", "127.0.0.1", "192.0.2.9", "::1"] {
             assert!(claimed_address(good).is_some(), "{good}");
         }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn is_made_once_and_kept_from_others() {
+    fn key_is_created_once_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let seed = open(folder.path());
         assert_eq!(open(folder.path()).as_bytes(), seed.as_bytes());

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_hour_is_kept() {
+    fn only_samples_of_the_last_hour_are_stored() {
         let mut samples = Samples::default();
         for seconds in 0..=SAMPLES_MAX as u64 {
             samples.push(Sample { uptime: Duration::from_secs(seconds), ..Sample::default() });

@@ -176,7 +176,7 @@ impl Chat {
 
     /// Replaces the snapshot of a room, and returns the changes of other members as events.
     fn replace(&mut self, mut room: RoomSnapshot, now: Instant) -> Vec<Event> {
-        // After a restart the tracker learns of the members one by one. A member with a link was never offline.
+        // After a restart of the tracker the members sign in one by one. A member with a link was never offline.
         if self.returned.is_some_and(|returned| now < returned + RETURN_GRACE) {
             for member in &mut room.members {
                 member.connected |= self.linked.contains(&member.username);
@@ -583,7 +583,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn members_and_private_partners_are_wanted_oneself_is_not() {
+    async fn links_are_wanted_to_members_and_private_partners() {
         let mut chat = ana_in(sala(2, &["ana", "bob"]));
         chat.begin_private(user("eve"), Some(([127, 0, 0, 1], 5000).into()));
         let wanted: Vec<_> = chat.wanted().into_iter().map(|(user, want)| (user, want.private)).collect();

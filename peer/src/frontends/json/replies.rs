@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_nobody_is_an_event_like_before() {
+    fn answer_without_an_origin_is_printed_as_an_event() {
         let mut replies = Replies::default();
         let event = Event::LoggedIn { username: Username::parse("bob").unwrap() };
         assert_eq!(replies.event(&event), [r#"{"event":"logged_in","username":"bob"}"#]);

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_who_wrote_how_much_and_where() {
+    fn banner_names_authors_counts_and_conversations() {
         let room = Conversation::Room(RoomName::parse("sala").unwrap());
         let bob = Conversation::Private(Username::parse("bob").unwrap());
         let words =

@@ -50,7 +50,7 @@ mod tests {
     use crate::frontends::terminal::style::Style;
 
     #[test]
-    fn ended_and_unread_conversations_say_so_in_words() {
+    fn ended_and_unread_conversations_are_marked() {
         let sala = || RoomName::parse("sala").unwrap();
         let at = Some(DateTime::UNIX_EPOCH);
         let stored = |of, named: Option<&str>, unread, ended| ConversationSummary {

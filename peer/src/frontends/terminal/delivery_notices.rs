@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_soon_is_no_news() {
+    fn message_delivered_soon_raises_no_notice() {
         let mut deliveries = notices(1);
         assert!(due_rows(&mut deliveries, 1).is_empty());
         deliveries.delivered(id(1), &user("bob"));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn row_names_everybody_for_whom_a_line_waits() {
+    fn row_names_each_user_for_whom_a_message_waits() {
         let mut deliveries = notices(1);
         assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob and carla"]);
         deliveries.delivered(id(1), &user("bob"));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_named_and_many_are_counted() {
+    fn lost_messages_are_named_and_many_are_counted() {
         let mut deliveries = notices(3);
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::TextTooLong);
         let row = "[00:00:00] ✗ not delivered to bob (too long for that user's program): \"line 1\"";

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_for_a_lost_tracker_has_words_of_its_own() {
+    fn each_reason_for_a_lost_tracker_has_its_own_text() {
         use TrackerLoss::{Closed, Failed, Refused, Reset, Stopped, TimedOut, TurnedAway};
         let row = |why| tracker_rows::row(TrackerState::Lost, Some(why));
         let rows: BTreeSet<_> =

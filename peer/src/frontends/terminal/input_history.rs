@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn goes_back_and_forth_and_keeps_the_draft() {
+    fn up_and_down_walk_the_history_and_restore_the_draft() {
         let mut recall = InputHistory::default();
         assert_eq!(recall.older("draft"), None);
         for line in ["one", "two", "two"] {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_how_a_line_went_on_and_forgets_the_oldest() {
+    fn completes_an_earlier_line_and_drops_the_oldest() {
         let mut recall = InputHistory::default();
         recall.note("/join sala");
         assert_eq!(recall.rest_of("/jo").as_deref(), Some("in sala"));

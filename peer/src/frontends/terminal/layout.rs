@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_without_end_is_taken_apart() {
+    fn long_joined_sequences_are_split() {
         let family = ["👩"; 30].join("\u{200d}");
         let rows = wrap(&family, 20);
         assert!(rows.iter().all(|row| width(row) <= 20), "{rows:?}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_below_is_indented_and_colours_take_no_place() {
+    fn continuation_rows_are_indented_and_colours_have_no_width() {
         assert_eq!(
             wrap_hanging("*** bob joined [12:00:00] <ana>", 15),
             ["*** bob joined", "   [12:00:00]", "   <ana>"]

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_says_what_is_lost_and_for_whom() {
+    fn confirmation_names_the_loss_and_the_affected_users() {
         let user = |name| Username::parse(name).unwrap();
         let room = RoomName::parse("sala").unwrap();
         let shown = warning(&Loss::Room { room, others: vec![user("bob"), user("carla")] });

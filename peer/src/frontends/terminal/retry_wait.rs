@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wait_is_told_in_round_units_and_never_too_short() {
+    fn wait_is_shown_in_round_units_and_never_too_short() {
         for (milliseconds, expected) in [
             (1, "1 s"),
             (90_000, "90 s"),

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_hides_becomes_visible() {
+    fn control_and_invisible_characters_become_visible() {
         for (text, shown) in [
             ("\u{1b}[2J", "\\u{1b}[2J"),
             ("a\rb\u{7}\u{7f}", "a\\u{d}b\\u{7}\\u{7f}"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_stays_as_it_is() {
+    fn ordinary_text_is_unchanged() {
         for text in ["olá, São João", "部屋 한국어", "👩‍👩‍👧 ❤️ 🇧🇷 👋🏿 1️⃣", "می‌خواهم", "e\u{301}", "a\u{a0}b", ""]
         {
             assert_eq!(sanitize(text), text);

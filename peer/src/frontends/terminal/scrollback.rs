@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_says_where_and_ends_with_the_newest() {
+    fn search_results_name_the_conversation_newest_last() {
         let with_bob = PastConversation::With(Username::parse("bob").unwrap());
         let messages = [
             FoundMessage { of: with_bob, named: None, excerpt: None, message: message(2, "newer", true) },

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_where_one_is_and_what_happens_elsewhere() {
+    fn status_line_names_the_conversation_and_unread_others() {
         let members = [member("ana", true), member("bob", true), member("carla", false)];
         let line = StatusLine::new(&status(), &members, 3).row(80, Style::plain());
         assert_eq!(line, "sala [equipe 2, @bob 1] (offline: tracker) (3 messages wait) · ● bob ○ carla");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_is_called_as_if_somebody_sat_in_another() {
+    fn without_an_open_room_the_status_line_names_none() {
         let room = |name: &str| shown(&Conversation::Room(RoomName::parse(name).unwrap()));
         assert_eq!(room("sala de estar!"), "sala de estar!");
         assert_eq!(room("sala · ● bob ✓"), "\"sala · ● bob ✓\"");

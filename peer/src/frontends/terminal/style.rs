@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_keeps_a_colour_and_plain_stays_plain() {
+    fn user_has_one_colour_and_plain_output_has_none() {
         let paint = Style { on: true };
         assert_eq!(paint.of_user("ana", "x"), paint.of_user("ana", "x"));
         assert_ne!(paint.of_user("ana", "x"), paint.of_user("bob", "x"));

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shown_with_what_it_is_worth() {
+    fn name_is_shown_with_its_trust() {
         let present = |name: &str, connected, trust| {
             let away = (name == "eve").then(|| "at \u{1b}lunch".into());
             let username = Username::parse(name).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_shown_with_what_friends_make_of_them() {
+    fn keys_are_shown_with_their_effect_on_contacts() {
         let key = |n: u8| PublicKey::new([n; 32]);
         let bound = |n: u8, here: u8, by: Option<u8>| BoundKey {
             key: key(n),
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn receipts_tell_how_many_have_a_line_and_who_has_not() {
+    fn receipts_count_who_has_a_message_and_name_the_others() {
         let moment = Moment { now: DateTime::UNIX_EPOCH.fixed_offset(), columns: None };
         let messages = [own(1, &["bob", "carla"], &[]), own(2, &["bob"], &["carla"]), own(3, &[], &[])];
         let rows = [
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_wait_are_told_apart_by_the_end_of_their_identity() {
+    fn waiting_messages_are_distinguished_by_the_end_of_their_id() {
         let rows = tables(None).outbox(&[waiting(0x1_2345), waiting(0x2_2345)]);
         assert_eq!(rows[0], "2 messages wait; /withdraw ID takes one back that nobody has confirmed");
         assert_eq!(

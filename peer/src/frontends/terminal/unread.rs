@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_messages_are_kept_and_dropped_ones_counted() {
+    fn newest_unread_messages_stay_and_dropped_ones_are_counted() {
         let mut unread = Unread::default();
         let chat = private("bob");
         assert!(unread.keep(&chat, message("first")));

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_who_is_alone_here_needs_no_name() {
+    async fn single_account_is_chosen_without_a_name() {
         let known = SignInOptions::default;
         assert_eq!(at_home(known(), &["ana"]).await.as_deref(), Some("ana"));
         assert_eq!(at_home(known(), &["ana", "bob"]).await, None);

@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_shows_who_is_there_and_what_is_said() {
+    fn room_shows_its_members_and_messages() {
         let mut view = view();
         let mut shown = |event| view.event(&event, moment());
         let header = ["── sala ── owner bob, 1 seat free", "   ● bob  ● ana (you)"];
@@ -554,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_line_is_shown_at_once_and_again_in_its_chat() {
+    fn private_message_is_shown_at_once_and_in_its_chat() {
         let mut view = view();
         assert_eq!(view.event(&message(None, "psst"), moment()), ["[12:00:07] >> [PRIVATE from bob] psst"]);
         assert!(view.alert().is_some());
@@ -640,7 +640,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_read_is_shown_before_it_is_gone() {
+    fn unread_messages_are_shown_before_the_end() {
         let mut view = view();
         for name in ["sala", "equipe", "outra"] {
             view.event(&sala(name, &[("bob", true)]), moment());
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_can_look_like_another_line() {
+    fn no_text_can_look_like_another_row() {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true)]), moment());
         let forged = "x\n[12:00:00] <ana> I said this\r\n*** carla joined\u{1b}[2K\n> ";
@@ -670,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_does_not_arrive_is_named() {
+    fn message_that_does_not_arrive_is_named() {
         let mut view = view();
         let conversation = Conversation::Room(room("sala"));
         view.event(
@@ -691,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_waits_for_the_members_who_do_not_have_it() {
+    fn message_waits_for_members_who_do_not_have_it() {
         let mut view = view();
         view.event(&sala("sala", &[("bob", true), ("ana", true), ("carla", false)]), moment());
         let conversation = Conversation::Room(room("sala"));
@@ -733,7 +733,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_stands_above_and_not_twice() {
+    fn earlier_messages_are_shown_above_and_once() {
         let mut view = view();
         let Event::RoomEntered { mut room } = sala("sala", &[("bob", true), ("ana", true)]) else { panic!() };
         room.revision = 7;
@@ -799,7 +799,7 @@ mod tests {
     }
 
     #[test]
-    fn tracker_is_reported_only_when_it_goes_or_returns() {
+    fn tracker_is_reported_only_on_loss_and_return() {
         let mut view = view();
         let mut rows = |state| view.event(&Event::Tracker { state, reason: None }, moment()).len();
         let states =

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_means_the_newest_room_and_older_ones_have_their_ids() {
+    fn name_means_the_newest_room_and_older_ones_have_ids() {
         let stored = stored(&[(0x1aaaa, "sala"), (0x2bbbb, "sala"), (3, "equipe")]);
         let all = names(&stored, &[]);
         let shown: Vec<_> = all.iter().map(|it| it.named.as_ref().map(RoomName::to_string)).collect();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_is_really_called_so_goes_before_an_id() {
+    fn exact_room_name_wins_over_an_id_suffix() {
         let all = names(&stored(&[(0xaaaa, "sala"), (2, "sala"), (3, "sala#aaaa")]), &[]);
         assert_eq!(found(&all, "sala#aaaa"), Ok(Uuid::from_u128(3)));
         assert_eq!(found(&all, "sala#0aaaa"), Ok(Uuid::from_u128(0xaaaa)));

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_an_example() {
+    fn invalid_filter_is_refused_with_an_example() {
         for (text, named) in [
             ("from:Bob!", "from: takes a user"),
             ("in:@Bob", "in: takes a room or @user"),

@@ -128,7 +128,7 @@ async fn a_right_password_lets_its_network_mistype_again() {
 }
 
 #[tokio::test]
-async fn loopback_is_not_counted_unless_told_so() {
+async fn loopback_is_not_counted_unless_configured() {
     let tracker = TestTracker::start().await;
     tracker.user("ana").await;
     for _ in 0..10 {

@@ -83,10 +83,10 @@ async fn loiter(mut client: Client, silent: bool) -> Option<String> {
             sleep(Duration::from_secs(1)).await;
         }
     };
-    let mut said = Vec::new();
-    let closed = timeout(PATIENCE * 2, reader.read_to_end(&mut said));
+    let mut output = Vec::new();
+    let closed = timeout(PATIENCE * 2, reader.read_to_end(&mut output));
     tokio::select! {
-        closed = closed => closed.is_ok().then(|| String::from_utf8_lossy(&said).into_owned()),
+        closed = closed => closed.is_ok().then(|| String::from_utf8_lossy(&output).into_owned()),
         () = drip => None,
     }
 }
@@ -108,7 +108,7 @@ async fn with_ana(tracker: &TestTracker) -> Device {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_delay_nobody_and_are_closed_in_time() {
+async fn idle_connections_delay_no_user_and_are_closed_in_time() {
     let tracker = TestTracker::start_with(|config| config.connections.preauth = 10_000).await;
     let ana = with_ana(&tracker).await;
     let mut crowd = ConnectionTable::gather(&tracker, 500).await;
@@ -119,9 +119,9 @@ async fn idle_connections_delay_nobody_and_are_closed_in_time() {
         let took = sign_in_again(&tracker, &ana).await.expect("the user is let in");
         assert!(took < LOGIN_TIME, "{took:?}");
         sleep(Duration::from_millis(500)).await;
-        let told = crowd.closed();
-        assert!(!told.iter().any(|told| told.contains("BUSY")), "they were let in");
-        closed += told.len();
+        let reported = crowd.closed();
+        assert!(!reported.iter().any(|reported| reported.contains("BUSY")), "they were let in");
+        closed += reported.len();
     }
 }
 
@@ -153,7 +153,7 @@ async fn idle_connections_in_every_slot_are_displaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn control_without_displacement_the_user_is_kept_out() {
+async fn control_without_displacement_the_user_is_blocked() {
     let tracker = TestTracker::start_with(|config| config.connections.sessions = 256).await;
     let ana = with_ana(&tracker).await;
     let _crowd = ConnectionTable::gather(&tracker, 100).await;

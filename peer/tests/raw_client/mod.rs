@@ -104,11 +104,11 @@ pub fn files_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A connection that sends and receives single frames.
-pub struct Talk {
+pub struct RawLink {
     connection: Connection<Socket>,
 }
 
-impl Talk {
+impl RawLink {
     pub async fn in_the_clear(to: SocketAddr) -> Self {
         Self { connection: Connection::new(Socket::dial(to).await.unwrap(), FRAME_MAX) }
     }
@@ -143,26 +143,26 @@ impl Talk {
 }
 
 /// A user whose program is the test itself.
-pub struct ByHand {
+pub struct RawClient {
     pub name: &'static str,
-    pub session: Talk,
+    pub session: RawLink,
     seed: Seed,
-    heard: mpsc::UnboundedReceiver<String>,
+    received: mpsc::UnboundedReceiver<String>,
     _links: JoinSet<()>,
 }
 
-impl ByHand {
+impl RawClient {
     /// Registers and accepts links on `listener`, but claims `port` towards the tracker.
     pub async fn register(tracker: SocketAddr, name: &'static str, listener: Listener, port: u16) -> Self {
         let seed = Seed::random().unwrap();
         let link = Identity::new(&seed, Purpose::Link).unwrap();
-        let (hear, heard) = mpsc::unbounded_channel();
+        let (sender, received) = mpsc::unbounded_channel();
         let mut links = JoinSet::new();
-        links.spawn(take_links(listener, link, name, hear));
+        links.spawn(take_links(listener, link, name, sender));
         let identity = Identity::new(&seed, Purpose::Session).unwrap();
-        let mut session = Talk::encrypted(tracker, &identity).await.unwrap();
+        let mut session = RawLink::encrypted(tracker, &identity).await.unwrap();
         session.ok(&sign_in("REGISTER", name, port)).await;
-        Self { name, session, seed, heard, _links: links }
+        Self { name, session, seed, received, _links: links }
     }
 
     /// The author of this user's signed messages.
@@ -175,13 +175,13 @@ impl ByHand {
     }
 
     /// Waits for the next message on a link.
-    pub async fn hears(&mut self) -> String {
-        timeout(PATIENCE, self.heard.recv()).await.expect("nothing was heard").unwrap()
+    pub async fn receives(&mut self) -> String {
+        timeout(PATIENCE, self.received.recv()).await.expect("nothing was heard").unwrap()
     }
 
     /// The next message on a link, if one has already arrived.
-    pub fn heard(&mut self) -> Option<String> {
-        self.heard.try_recv().ok()
+    pub fn received(&mut self) -> Option<String> {
+        self.received.try_recv().ok()
     }
 }
 
@@ -189,11 +189,11 @@ async fn take_links(
     listener: Listener,
     identity: Identity,
     name: &'static str,
-    hear: mpsc::UnboundedSender<String>,
+    sender: mpsc::UnboundedSender<String>,
 ) {
     let mut links = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
-        let (identity, hear) = (identity.clone(), hear.clone());
+        let (identity, sender) = (identity.clone(), sender.clone());
         links.spawn(async move {
             if !matches!(socket.opening().await, Ok(FirstByte::Tls)) {
                 return;
@@ -206,7 +206,7 @@ async fn take_links(
                     Some("HELLO") => json!({"cmd": "WELCOME", "username": name, "instance": 1}),
                     Some("PING") => json!({"cmd": "PONG"}),
                     Some("MESSAGE") => {
-                        let _ = hear.send(frame["content"].as_str().unwrap().to_owned());
+                        let _ = sender.send(frame["content"].as_str().unwrap().to_owned());
                         json!({"cmd": "RECEIVED", "id": frame["id"]})
                     }
                     _ => continue,

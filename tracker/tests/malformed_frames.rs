@@ -28,7 +28,7 @@ async fn say(tracker: &TestTracker, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_object_is_told_so_and_closed() {
+async fn frame_that_is_no_object_is_refused_and_closed() {
     let tracker = TestTracker::start().await;
     for bytes in
         [&b"GET / HTTP/1.1\r\n\r\n"[..], b"[]", b"\xff\xff", b"  nonsense", b"{\"cmd\":\"PING\"", b"{}}"]
@@ -118,7 +118,7 @@ async fn plaintext_is_refused_where_it_is_not_wanted() {
 }
 
 #[tokio::test]
-async fn the_stranger_who_came_first_makes_way_for_one_too_many() {
+async fn oldest_unauthenticated_connection_is_displaced() {
     let tracker = TestTracker::start_with(|config| config.connections.preauth = 3).await;
     let mut ana = tracker.user("ana").await;
     let mut strangers = Vec::new();
@@ -181,7 +181,7 @@ fn resident() -> usize {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn thirty_rounds_of_garbage_harm_nobody() {
+async fn thirty_rounds_of_garbage_harm_no_user() {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     ana.ok(room("CREATE_ROOM", "sala")).await;

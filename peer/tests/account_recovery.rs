@@ -4,9 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod by_hand;
 mod common;
 mod programs;
+mod raw_client;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use by_hand::{sealed_in, seed_in};
 use common::{Peer, Tracker, password_of, user};
 use commons::net::tls::{Identity, Purpose};
 use commons::tracker_address::TrackerAddress;
@@ -26,9 +25,10 @@ use peer::api::sign_in::SignIn;
 use peer::identity::password::Password;
 use peer::untrusted::AsUntrusted;
 use programs::{PASSWORD, Piped, Screen, flags};
+use raw_client::{sealed_in, seed_in};
 
-fn register(who: &mut SignIn) {
-    who.register = true;
+fn register(sign_in: &mut SignIn) {
+    sign_in.register = true;
 }
 
 fn why(tried: Result<Peer, CommandError>) -> CommandError {
@@ -52,7 +52,7 @@ async fn account_lost_by_the_tracker_is_restored_with_the_same_key() {
     let mut tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "before").await.unwrap();
-    bob.hears("before").await;
+    bob.receives("before").await;
     let before = sealed_in(ana.folder());
     ana.service.stop().await;
     bob.service.stop().await;
@@ -63,7 +63,7 @@ async fn account_lost_by_the_tracker_is_restored_with_the_same_key() {
     let ana = ana.try_again_as(register).await.unwrap();
     assert_eq!(sealed_in(ana.folder()), before);
     ana.tell("bob", "after").await.unwrap();
-    bob.hears("after").await;
+    bob.receives("after").await;
     assert!(!bob.saw(is_change));
     assert!(remembers(&ana, "before").await);
     // An account that is registered without the key is another user to contacts.
@@ -81,7 +81,8 @@ async fn making_an_account_never_overwrites_a_key() {
     let ana = tracker.peer("ana").await;
     ana.service.stop().await;
     let before = sealed_in(ana.folder());
-    let wrong = |who: &mut SignIn| (who.register, who.password) = (true, Password::typed("wrong"));
+    let wrong =
+        |sign_in: &mut SignIn| (sign_in.register, sign_in.password) = (true, Password::typed("wrong"));
     let refused = why(ana.try_again_as(wrong).await);
     assert!(matches!(&refused, CommandError::KeyExists { folder, .. } if folder.starts_with(ana.folder())));
     assert!(refused.code() == "INVALID_CREDENTIALS" && refused.to_string().contains("move that folder away"));
@@ -98,7 +99,7 @@ async fn password_changed_elsewhere_works_with_the_local_key() {
         // The first user is the admin, whose key a password alone cannot revoke.
         let (mut bob, ana) = (tracker.peer("bob").await, tracker.peer("ana").await);
         ana.tell("bob", "before").await.unwrap();
-        bob.hears("before").await;
+        bob.receives("before").await;
         let seed = seed_in(ana.folder(), "ana");
         let new = Password::typed("another one");
         if by_the_operator {
@@ -116,7 +117,7 @@ async fn password_changed_elsewhere_works_with_the_local_key() {
         }
         let changed_to = |password: &Password| {
             let changed_to = Some(password.clone());
-            move |who: &mut SignIn| who.changed_to = changed_to
+            move |sign_in: &mut SignIn| sign_in.changed_to = changed_to
         };
         assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
         assert_eq!(why(ana.try_again_as(register).await), CommandError::PasswordChanged(user("ana")));
@@ -130,7 +131,7 @@ async fn password_changed_elsewhere_works_with_the_local_key() {
         assert!(matches!(why(ana.try_again().await), CommandError::WrongLocalPassword { .. }));
         let back = ana.try_again_with(&new).await.unwrap();
         back.tell("bob", "after").await.unwrap();
-        bob.hears("after").await;
+        bob.receives("after").await;
         assert!(!bob.saw(is_change));
     }
 }
@@ -144,7 +145,7 @@ async fn a_refusal_leaves_no_key_that_was_made_for_it() {
         let mut peer = Piped::bot(tracker.address, data.path(), "ana", register);
         assert_ne!(peer.event("error")["code"], "KEY_CHANGED");
         assert_eq!(peer.end().status, Some(1));
-        assert!(by_hand::files_in(data.path()).is_empty());
+        assert!(raw_client::files_in(data.path()).is_empty());
     }
     ana.dies().await;
 }
@@ -162,13 +163,13 @@ async fn on_a_full_disk_no_account_is_made_whose_key_would_be_lost() {
     };
     let (end, data) = full("0");
     assert_eq!(end.status, Some(1), "{end:?}");
-    assert!(end.complained[0].contains("identity.json"), "{end:?}");
-    assert!(by_hand::files_in(data.path()).iter().all(|(path, _)| path.ends_with("lock")));
+    assert!(end.stderr[0].contains("identity.json"), "{end:?}");
+    assert!(raw_client::files_in(data.path()).iter().all(|(path, _)| path.ends_with("lock")));
     // The name is still free.
     let (end, _) = full("unlimited");
     assert_eq!(end.status, Some(0), "{end:?}");
     let (end, _) = full("unlimited");
-    assert!(end.status == Some(1) && end.complained[0].contains("taken"), "{end:?}");
+    assert!(end.status == Some(1) && end.stderr[0].contains("taken"), "{end:?}");
 }
 
 #[tokio::test]
@@ -193,7 +194,7 @@ async fn new_tracker_key_is_pinned_once_it_was_given_and_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_is_told_what_to_do() {
+async fn pipe_gets_an_error_that_names_the_next_step() {
     let mut tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let run = |tracker: &Tracker, register: bool| {
@@ -201,21 +202,21 @@ async fn a_pipe_is_told_what_to_do() {
         ana.close_input();
         ana.end()
     };
-    let told = |end: programs::End| {
-        assert_eq!((end.status, end.complained.len()), (Some(1), 1), "{end:?}");
-        let error = programs::json(&end.said[end.said.len() - 1]);
+    let reported = |end: programs::End| {
+        assert_eq!((end.status, end.stderr.len()), (Some(1), 1), "{end:?}");
+        let error = programs::json(&end.stdout[end.stdout.len() - 1]);
         assert_eq!(error["code"], "INVALID_CREDENTIALS");
         error["message"].as_str().unwrap().to_owned()
     };
     assert_eq!(run(&tracker, true).status, Some(0));
     tracker.forgets().await;
-    let message = told(run(&tracker, false));
+    let message = reported(run(&tracker, false));
     assert!(message.contains("--register"), "{message}");
     assert_eq!(run(&tracker, true).status, Some(0));
     assert_eq!(run(&tracker, true).status, Some(0), "it is there, and this user's");
 
     tracker.resets("ana", &Password::typed("something newer")).await;
-    let message = told(run(&tracker, true));
+    let message = reported(run(&tracker, true));
     assert!(message.contains("`peer password`"), "{message}");
     let tell = |new: &str| {
         let file = data.path().join("new password");
@@ -228,7 +229,7 @@ async fn a_pipe_is_told_what_to_do() {
     assert_eq!(tell("wrong").status, Some(1));
     let end = tell("something newer");
     assert_eq!(end.status, Some(0), "{end:?}");
-    assert!(told(run(&tracker, false)).contains("last used with"));
+    assert!(reported(run(&tracker, false)).contains("last used with"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,29 +293,29 @@ async fn lost_key_stops_the_start_before_a_new_one_is_bound() {
     let tracker = Tracker::start().await;
     let (ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.tell("bob", "before").await.unwrap();
-    bob.hears("before").await;
+    bob.receives("before").await;
     ana.service.stop().await;
     let home = home_of(&ana, &tracker);
     let identity = fs::read(home.join("identity.json")).unwrap();
     fs::remove_file(home.join("identity.json")).unwrap();
     let left = files(&home);
     for register in [false, true] {
-        let refused = why(ana.try_again_as(|who| who.register = register).await);
-        let told = refused.to_string();
-        assert!(told.contains("identity.json") && told.contains("history.db"), "{told}");
-        assert!(told.contains("peer identity import"), "{told}");
+        let refused = why(ana.try_again_as(|sign_in| sign_in.register = register).await);
+        let reported = refused.to_string();
+        assert!(reported.contains("identity.json") && reported.contains("history.db"), "{reported}");
+        assert!(reported.contains("peer identity import"), "{reported}");
         assert_eq!(files(&home), left, "nothing is touched");
     }
     fs::write(home.join("identity.json"), identity).unwrap();
     let ana = ana.again().await;
     assert!(remembers(&ana, "before").await);
     ana.tell("bob", "after").await.unwrap();
-    bob.hears("after").await;
+    bob.receives("after").await;
     assert!(!bob.saw(is_change), "no other key was bound");
 }
 
 #[tokio::test]
-async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
+async fn loss_in_a_damaged_journal_is_reported_and_repaired() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);
     ana.create("sala").await;
@@ -322,7 +323,7 @@ async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     ana.linked("bob").await;
     for text in ["1", "2", "3"] {
         ana.say(text).await;
-        bob.hears(text).await;
+        bob.receives(text).await;
         ana.until(|e| matches!(e, Event::Delivered { .. })).await;
     }
     let (home, image) = (home_of(&ana, &tracker), tempfile::tempdir().unwrap());
@@ -337,22 +338,22 @@ async fn loss_in_a_damaged_journal_is_told_and_comes_again() {
     }
     ana.service.stop().await;
     let mut ana = ana.at_home_in(image).await;
-    let told = ana.until(|e| matches!(e, Event::Error { code, .. } if code == "HISTORY_DAMAGED")).await;
-    let Event::Error { message, .. } = told else { panic!() };
-    let told = AsUntrusted::expose(&message);
-    assert!(told.contains("the last 3 messages"), "{told}");
+    let reported = ana.until(|e| matches!(e, Event::Error { code, .. } if code == "HISTORY_DAMAGED")).await;
+    let Event::Error { message, .. } = reported else { panic!() };
+    let reported = AsUntrusted::expose(&message);
+    assert!(reported.contains("the last 3 messages"), "{reported}");
     // The journal entry of the room was lost too.
     ana.join("sala").await;
     for text in ["1", "2", "3"] {
-        assert_eq!(ana.hears(text).await, user("ana"));
+        assert_eq!(ana.receives(text).await, user("ana"));
     }
     ana.say("4").await;
-    bob.hears("4").await;
+    bob.receives("4").await;
     assert!(!bob.saw(|e| matches!(e, Event::Fork { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn folder_in_use_is_told_before_the_password_is_asked() {
+async fn folder_in_use_is_reported_before_the_password_prompt() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut first = Piped::bot(tracker.address, data.path(), "ana", true);

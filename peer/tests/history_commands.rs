@@ -67,7 +67,7 @@ async fn texts(peer: &Peer, words: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ended_rooms_of_one_name_are_told_apart_and_read() {
+async fn ended_rooms_of_one_name_can_each_be_read() {
     let tracker = Tracker::start().await;
     let mut ana = unlocked(&tracker, "ana").await;
     two_rooms_of_one_name(&mut ana).await;
@@ -121,11 +121,11 @@ async fn filters_narrow_a_search_and_hits_are_marked() {
     bob.join("sala").await;
     ana.linked("bob").await;
     say(&mut ana, "o plano").await;
-    bob.hears("o plano").await;
+    bob.receives("o plano").await;
     say(&mut bob, "um plano melhor, coração").await;
-    ana.hears("um plano melhor, coração").await;
+    ana.receives("um plano melhor, coração").await;
     bob.tell("ana", "plano secreto").await.unwrap();
-    ana.hears("plano secreto").await;
+    ana.receives("plano secreto").await;
     for (typed, wanted) in [
         ("plano from:bob in:sala", &["um plano melhor, coração"][..]),
         ("in:@bob", &["plano secreto"]),
@@ -220,7 +220,7 @@ async fn pages_end_although_two_authors_use_one_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_goes_on_with_what_was_shown_last() {
+async fn more_continues_the_last_page() {
     let tracker = Tracker::start().await;
     let data = tempfile::tempdir().unwrap();
     let mut ana = Screen::user(tracker.address, data.path(), "ana", 24, 80);

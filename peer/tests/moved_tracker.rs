@@ -29,7 +29,7 @@ fn has_moved(event: &Event) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_kept_follows_the_trackers_key_to_another_address() {
+async fn stored_data_follows_the_tracker_key_to_a_new_address() {
     let mut tracker = Tracker::start().await;
     let old = tracker.address;
     let mut ana = tracker.peer("ana").await;
@@ -39,9 +39,9 @@ async fn what_is_kept_follows_the_trackers_key_to_another_address() {
     tracker.moves().await;
 
     let mut again = ana.try_again_at(tracker.address).await.unwrap();
-    let told = Event::TrackerMoved { from: old.to_string(), to: tracker.address.to_string() };
-    assert_eq!(again.until(has_moved).await, told);
-    assert_eq!(again.service.take_moved(), Some(told), "for a page that signs in");
+    let reported = Event::TrackerMoved { from: old.to_string(), to: tracker.address.to_string() };
+    assert_eq!(again.until(has_moved).await, reported);
+    assert_eq!(again.service.take_moved(), Some(reported), "for a page that signs in");
     assert_eq!(again.service.take_moved(), None, "once");
     again.until(|event| matches!(event, Event::RoomEntered { .. })).await;
     assert!(!keeps(&ana, old) && keeps(&ana, tracker.address));
@@ -110,7 +110,7 @@ async fn refused(tracker: SocketAddr) -> [String; 2] {
     let knocked = PeerService::start(config).await.unwrap().probe().await.unwrap_err();
     let signed_in = tokio::task::spawn_blocking(move || {
         let end = Piped::bot(tracker, data.path(), "ana", true).end();
-        json(end.said.last().unwrap())["code"].as_str().unwrap().to_owned()
+        json(end.stdout.last().unwrap())["code"].as_str().unwrap().to_owned()
     });
     [knocked.code(), signed_in.await.unwrap()]
 }
@@ -131,7 +131,7 @@ async fn says(words: &'static [u8]) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_answers_and_is_no_tracker_is_told_apart_from_nobody() {
+async fn other_program_is_distinguished_from_no_answer() {
     let mut tracker = Tracker::start().await;
     let proxy = Proxy::to(tracker.address).await;
     let strange = ["NOT_A_TRACKER", "NOT_A_TRACKER"];
