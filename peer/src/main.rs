@@ -199,10 +199,10 @@ fn local_address() -> Option<IpAddr> {
 fn stop_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let (mut asked, stop) = (signal(kind)?, stop.clone());
+        let (mut signals, stop) = (signal(kind)?, stop.clone());
         tokio::spawn(async move {
             loop {
-                asked.recv().await;
+                signals.recv().await;
                 if !(kind == SignalKind::interrupt() && tty::interrupts_are_caught()) {
                     return stop.cancel();
                 }

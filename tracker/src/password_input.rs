@@ -36,7 +36,7 @@ const NO_TERMINAL: &str = "there is no terminal for typing a password: use --pas
 
 /// Asks two questions at the terminal. The echo is off from the first question to the last answer.
 #[cfg(unix)]
-fn prompt(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
+fn prompt(prompts: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     use std::io::stdin;
 
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -46,13 +46,13 @@ fn prompt(questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error
     hidden.local_modes.remove(LocalModes::ECHO);
     hidden.local_modes.insert(LocalModes::ECHONL);
     tcsetattr(stdin(), OptionalActions::Now, &hidden)?;
-    let answered = answer(questions[0]).and_then(|first| Ok([first, answer(questions[1])?]));
+    let answered = answer(prompts[0]).and_then(|first| Ok([first, answer(prompts[1])?]));
     tcsetattr(stdin(), OptionalActions::Now, &shown)?;
     Ok(answered?)
 }
 
 #[cfg(not(unix))]
-fn prompt(_questions: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
+fn prompt(_prompts: [&str; 2]) -> Result<[String; 2], Box<dyn std::error::Error>> {
     Err(NO_TERMINAL.into())
 }
 

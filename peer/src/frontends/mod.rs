@@ -41,7 +41,7 @@ use crate::frontends::connection::Connection;
 use crate::frontends::conversations::Conversations;
 use crate::frontends::interrupt::Interrupt;
 use crate::frontends::json::replies::{Origin, Replies};
-use crate::frontends::new_password::QUESTIONS;
+use crate::frontends::new_password::PROMPTS;
 use crate::frontends::output::{Output, OutputClosed, Stdout};
 use crate::frontends::paging::Paging;
 use crate::frontends::pending_prompts::{PendingPrompts, carries_password};
@@ -322,7 +322,7 @@ impl Frontend {
             }
             Ok(ParsedInput::NewPassword) => {
                 self.pending_prompts.begin();
-                self.prompt(&QUESTIONS);
+                self.prompt(&PROMPTS);
                 self.show(Vec::new()).await?;
                 Ok(None)
             }

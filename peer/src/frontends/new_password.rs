@@ -1,12 +1,12 @@
-//! The questions for a change of the password. Pure.
+//! The prompts for a change of the password. Pure.
 //!
 //! The answers become one command.
 
 use crate::api::account::AccountCommand;
 use crate::identity::password::Password;
 
-/// The questions, in this order.
-pub(crate) const QUESTIONS: [&str; 3] =
+/// The prompts, in this order.
+pub(crate) const PROMPTS: [&str; 3] =
     ["The password you have (not shown; empty ends this)", "The new one", "The new one again"];
 
 /// The answers given so far.
@@ -19,7 +19,7 @@ pub(crate) struct NewPassword {
 pub(crate) enum Answered {
     /// The password of now, which is checked before the new one is typed.
     Old(Password),
-    /// More questions follow.
+    /// More prompts follow.
     More,
     /// The two new passwords differ: both are asked for again.
     Different,

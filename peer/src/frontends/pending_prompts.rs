@@ -7,7 +7,7 @@ use commons::protocol::with_tracker::RoomsFate;
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
-use crate::frontends::new_password::{Answered, NewPassword, QUESTIONS};
+use crate::frontends::new_password::{Answered, NewPassword, PROMPTS};
 use crate::identity::password::Password;
 
 /// The answers so far, and the commands that wait for them.
@@ -41,16 +41,16 @@ fn rooms_fate(answer: &str) -> Option<RoomsFate> {
 pub(crate) enum PromptStep {
     /// Run this command.
     Run(Command),
-    /// Run this command, which checks the password of now; then wait for the answers to further questions.
+    /// Run this command, which checks the password of now; then wait for the answers to further prompts.
     Check(Command),
-    /// Wait for the answers to further questions.
+    /// Wait for the answers to further prompts.
     Wait,
-    /// Do nothing, for this reason; these questions are asked again.
+    /// Do nothing, for this reason; these prompts are shown again.
     Refuse(CommandError, &'static [&'static str]),
 }
 
 impl PendingPrompts {
-    /// Begins `/password` with its first question.
+    /// Begins `/password` with its first prompt.
     pub(crate) fn begin(&mut self) {
         self.new_password = NewPassword::default();
     }
@@ -138,9 +138,9 @@ impl PendingPrompts {
             Answered::Nothing => PromptStep::Refuse(CommandError::usage("the password stays as it is"), &[]),
             Answered::Different => PromptStep::Refuse(
                 CommandError::usage("The two new passwords are different. Type the new one again, twice."),
-                &QUESTIONS[1..],
+                &PROMPTS[1..],
             ),
-            Answered::TooShort => PromptStep::Refuse(CommandError::PasswordTooShort, &QUESTIONS[1..]),
+            Answered::TooShort => PromptStep::Refuse(CommandError::PasswordTooShort, &PROMPTS[1..]),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::api::loss::Loss;
 use crate::frontends::Frontend;
 use crate::frontends::command_outcome::CommandOutcome;
 use crate::frontends::json::replies::Origin;
-use crate::frontends::new_password::QUESTIONS;
+use crate::frontends::new_password::PROMPTS;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::pending_prompts::PromptStep;
 use crate::frontends::renderer::Renderer;
@@ -17,10 +17,10 @@ use crate::frontends::terminal::losses::{Warning, rooms_question, warning};
 use crate::identity::password::Password;
 
 impl Frontend {
-    /// Asks questions with hidden answers, if an editor can hide them.
-    pub(crate) fn prompt(&self, questions: &[&str]) {
+    /// Prompts for hidden answers, if an editor can hide them.
+    pub(crate) fn prompt(&self, prompts: &[&str]) {
         if let Some(editor) = &self.editor {
-            editor.prompt(questions);
+            editor.prompt(prompts);
         }
     }
 
@@ -30,20 +30,20 @@ impl Frontend {
             PromptStep::Run(command) => return Ok(Some(command)),
             PromptStep::Check(unlock) => self.check_old_password(&unlock).await?,
             PromptStep::Wait => self.show(Vec::new()).await?,
-            PromptStep::Refuse(why, questions) => {
-                self.prompt(questions);
+            PromptStep::Refuse(why, prompts) => {
+                self.prompt(prompts);
                 return self.refuse(&why).await;
             }
         }
         Ok(None)
     }
 
-    /// Checks the first answer of `/password`. After a wrong one the questions begin again.
+    /// Checks the first answer of `/password`. After a wrong one the prompts begin again.
     async fn check_old_password(&mut self, unlock: &Command) -> Result<(), OutputClosed> {
         match self.execute(unlock).await? {
             Some(Err(CommandError::PasswordWanted { tries_left })) => {
                 self.pending_prompts.begin();
-                self.prompt(&QUESTIONS);
+                self.prompt(&PROMPTS);
                 let left = counted(tries_left, "try", "tries");
                 self.refuse(&CommandError::usage(&format!("wrong password: {left} left"))).await?;
             }

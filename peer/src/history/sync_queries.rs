@@ -73,7 +73,7 @@ impl Tables {
         for stream in &mut claimed {
             let is_own = stream.username == to.as_str();
             let device = self.stream_of(of, stream)?.map(|stream| stream.device);
-            if is_own && on.is_none_or(|asking| device == Some(asking)) {
+            if is_own && on.is_none_or(|requester| device == Some(requester)) {
                 stream.spans.truncate(room);
                 room -= stream.spans.len();
                 continue;

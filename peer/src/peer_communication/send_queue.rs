@@ -106,8 +106,8 @@ impl SendQueue {
     }
 
     /// Requests a control frame.
-    pub(crate) fn control(&self, ask: impl FnOnce(&mut Control)) {
-        ask(&mut self.lock().control);
+    pub(crate) fn control(&self, set: impl FnOnce(&mut Control)) {
+        set(&mut self.lock().control);
         self.changed.notify_one();
     }
 

@@ -33,10 +33,10 @@ impl EngineHandle {
         tracker: PeerTrackerCommunication,
         tracker_reports: mpsc::Receiver<TrackerReport>,
     ) -> (Self, Driver) {
-        let (requests, asked) = mpsc::channel(DRIVER_REQUESTS);
+        let (requests, receiver) = mpsc::channel(DRIVER_REQUESTS);
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let failure = Arc::<OnceLock<_>>::default();
-        let driver = Driver::new(asked, commanded, tracker, tracker_reports, Arc::clone(&failure));
+        let driver = Driver::new(receiver, commanded, tracker, tracker_reports, Arc::clone(&failure));
         (Self { requests, commands, failure }, driver)
     }
 

@@ -25,14 +25,14 @@ impl PeerService {
     }
 
     /// Signs in by the key as soon as the tracker answers, and completes the steps of a sign-in.
-    pub(crate) async fn sign_in_later(&self, who: SignIn, key: DeviceKey) -> Result<(), CommandError> {
+    pub(crate) async fn sign_in_later(&self, sign_in: SignIn, key: DeviceKey) -> Result<(), CommandError> {
         let identity = identity(key.seed(), Purpose::Session)?;
         let (session, engine) = (Arc::clone(&self.session), self.engine.clone());
         let (tracker, listening) = (self.tracker.clone(), self.listening);
         let (config, cost) = (self.config.clone(), self.config.seal_cost);
         let sign_in = async move {
             // A refusal has ended the program, and was reported.
-            if tracker.log_in_when_reached(&who.username, listening, identity).await.is_err() {
+            if tracker.log_in_when_reached(&sign_in.username, listening, identity).await.is_err() {
                 return;
             }
             if let Some(proven) = tracker.tracker_key()
@@ -41,10 +41,10 @@ impl PeerService {
                 warn!(%error, "the tracker's key could not be written down");
             }
             let Some(CurrentUser { profile, .. }) = session.get() else { return };
-            if let Err(error) = key.finish_sign_in(profile, &tracker, &who, cost).await {
+            if let Err(error) = key.finish_sign_in(profile, &tracker, &sign_in, cost).await {
                 warn!(?error, "the change of the password is still not settled");
             }
-            learn_own_keys(&engine, &tracker, &who.username).await;
+            learn_own_keys(&engine, &tracker, &sign_in.username).await;
         };
         self.spawn(sign_in).await;
         Ok(())

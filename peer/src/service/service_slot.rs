@@ -113,16 +113,16 @@ impl ServiceSlot {
         }
     }
 
-    async fn sign_in(&self, tracker: TrackerChoice, who: SignIn) -> Result<Answer, CommandError> {
+    async fn sign_in(&self, tracker: TrackerChoice, sign_in: SignIn) -> Result<Answer, CommandError> {
         let _turn = self.turn.lock().await;
         if self.service.borrow().is_some() {
             return Err(CommandError::already_signed_in());
         }
-        let username = who.username.clone();
+        let username = sign_in.username.clone();
         let config = self.config_for(tracker)?;
         let service =
             PeerService::start(config).await.map_err(|error| CommandError::Local(error.to_string()))?;
-        if let Err(error) = service.sign_in(who).await {
+        if let Err(error) = service.sign_in(sign_in).await {
             let error = match (error, service.tracker_failed()) {
                 (CommandError::TrackerLost, reason) => {
                     CommandError::NoTracker { address: service.tracker_address().to_owned(), reason }

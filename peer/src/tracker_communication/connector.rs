@@ -100,14 +100,14 @@ impl Connector {
         let own = identity.key();
         let mut seed = None;
         if let Some(mut preauth) = self.preauth.take().filter(|preauth| preauth.own == own) {
-            match self.ask(request, &mut preauth.connection).await {
+            match self.exchange(request, &mut preauth.connection).await {
                 Ok(outcome) if !is_farewell(&outcome) => return Ok((outcome, preauth)),
                 // The tracker closes a connection that waits too long for its sign-in.
                 _ => seed = preauth.seed,
             }
         }
         let mut connection = Connection::new(self.tracker.connect_pinned(&identity).await?, FRAME_MAX);
-        let outcome = self.ask(request, &mut connection).await.map_err(|error| {
+        let outcome = self.exchange(request, &mut connection).await.map_err(|error| {
             debug!(%error, "the tracker's connection broke at the sign-in");
             self.tracker.note_failure(loss(&error));
             broken(&error)
@@ -115,7 +115,7 @@ impl Connector {
         Ok((outcome, PreAuthConnection { connection, own, seed }))
     }
 
-    async fn ask(
+    async fn exchange(
         &mut self,
         request: &TrackerRequest,
         connection: &mut Connection<Socket>,

@@ -336,10 +336,10 @@ impl<T: Record> Loaded<T> {
         let cut = (*torn > 0).then(|| {
             format!("{}_db.journal: a write was interrupted. Its last {torn} bytes were not confirmed to any client and are cut off", self.name)
         });
-        let kept = unfit
+        let retained = unfit
             .keys()
             .map(|entry| format!("{file}: {entry:?} does not fit our rules. It stays in the file and is not served. data/README.md says how to bring it back"));
-        cut.into_iter().chain(kept).collect()
+        cut.into_iter().chain(retained).collect()
     }
 
     /// Opens the files for changes: writes all entries to the JSON file and begins an empty journal. Each start begins

@@ -31,8 +31,8 @@ impl TrackerService {
             tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
             let sessions = users.into_iter().filter_map(|username| self.connections.connection(username));
             // The session that deleted another user's room gets no other news of it.
-            let asker = change.by.filter(|_| deleter.is_none());
-            for session in sessions.filter(|session| asker != Some(session.id)) {
+            let requester = change.by.filter(|_| deleter.is_none());
+            for session in sessions.filter(|session| requester != Some(session.id)) {
                 session.push(push.frame(session.is_legacy()));
             }
         }

@@ -28,7 +28,7 @@ use crate::frontends::slash_commands::COMMANDS;
 use crate::frontends::terminal::above_input::AboveInput;
 use crate::frontends::terminal::completion::{Words, complete};
 use crate::frontends::terminal::drawing::{CLEAR_BELOW, status_columns};
-use crate::frontends::terminal::editor_state::{EditorShared, Filter, Guard, Question, clear};
+use crate::frontends::terminal::editor_state::{EditorShared, Filter, Guard, Prompt, clear};
 use crate::frontends::terminal::layout::{break_rows, shorten, width};
 use crate::frontends::terminal::status_line::StatusLine;
 use crate::frontends::terminal::style::Style;
@@ -108,20 +108,20 @@ impl LineEditor {
         changed
     }
 
-    /// Asks questions before the next line is read; the answers are neither shown nor remembered. These questions
-    /// replace earlier ones.
-    pub(crate) fn prompt(&self, questions: &[&str]) {
+    /// Prompts before the next line is read; the answers are neither shown nor remembered. These prompts replace earlier
+    /// ones.
+    pub(crate) fn prompt(&self, prompts: &[&str]) {
         let mut state = self.shared.state();
-        let hidden = |text: &&str| Question { text: (*text).to_owned(), hidden: true };
-        state.questions = questions.iter().map(hidden).collect();
+        let hidden = |text: &&str| Prompt { text: (*text).to_owned(), hidden: true };
+        state.prompts = prompts.iter().map(hidden).collect();
         state.secret.clear();
         state.redraw_due = true;
     }
 
-    /// Asks a question whose answer is shown while it is typed.
-    pub(crate) fn prompt_visibly(&self, question: &str) {
+    /// Prompts for an answer that is shown while it is typed.
+    pub(crate) fn prompt_visibly(&self, prompt: &str) {
         let mut state = self.shared.state();
-        state.questions = VecDeque::from([Question { text: question.to_owned(), hidden: false }]);
+        state.prompts = VecDeque::from([Prompt { text: prompt.to_owned(), hidden: false }]);
         state.redraw_due = true;
     }
 
@@ -205,8 +205,8 @@ impl ConditionalEventHandler for Keys {
         if matches!(self.does, Key::Interrupt) {
             return Some(self.shared.interrupted(line));
         }
-        let asked = self.shared.state().questions.front().map(|question| question.hidden);
-        if let Some(hidden) = asked {
+        let front = self.shared.state().prompts.front().map(|prompt| prompt.hidden);
+        if let Some(hidden) = front {
             return Some(match self.does {
                 Key::Enter if hidden => {
                     self.shared.hand_over_secret();
@@ -253,7 +253,7 @@ impl ConditionalEventHandler for HiddenInput {
         let mut state = self.shared.state();
         // After a suspension, the editor reads the width of the screen without requesting the prompt.
         state.suspended = matches!(event.get(0), Some(KeyEvent(KeyCode::Char('Z'), Modifiers::CTRL)));
-        if !state.questions.front().is_some_and(|question| question.hidden) {
+        if !state.prompts.front().is_some_and(|prompt| prompt.hidden) {
             return None;
         }
         match event.get(0) {
@@ -333,7 +333,7 @@ impl Hinter for Assistant {
         if std::mem::take(&mut state.suspended) {
             state.drawing.columns = columns();
         }
-        if line.is_empty() || at < line.len() || !state.questions.is_empty() {
+        if line.is_empty() || at < line.len() || !state.prompts.is_empty() {
             return None;
         }
         if let Some(text) = state.recall.rest_of(line) {
@@ -366,8 +366,8 @@ impl Highlighter for Assistant {
         // The editor has moved to the first row of the last drawing: all below is ours.
         let begin = if state.drawing.last_columns == columns { "" } else { CLEAR_BELOW };
         state.drawing.last_columns = columns;
-        let row = match state.questions.front() {
-            Some(question) => self.shared.paint.strong(&shorten(&question.text, columns.saturating_sub(1))),
+        let row = match state.prompts.front() {
+            Some(prompt) => self.shared.paint.strong(&shorten(&prompt.text, columns.saturating_sub(1))),
             None => state.status_line.row(status_columns(columns), self.shared.paint),
         };
         format!("{begin}{row}{}", self.shared.paint.strong(PROMPT)).into()

@@ -1,6 +1,6 @@
 //! The state that the line editor's thread shares with the rest of the terminal.
 //!
-//! It holds the content of the status row, the open questions, and the queue of typed lines.
+//! It holds the content of the status row, the open prompts, and the queue of typed lines.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ pub(crate) struct EditorShared {
 }
 
 /// A question that is asked instead of reading a line.
-pub(crate) struct Question {
+pub(crate) struct Prompt {
     pub(crate) text: String,
     /// True if the answer is not shown while it is typed.
     pub(crate) hidden: bool,
@@ -53,8 +53,8 @@ pub(crate) struct EditorState {
     pub(crate) recall: InputHistory,
     pub(crate) interrupt: Interrupt,
     pub(crate) drawing: Drawing,
-    /// The open questions, in order; each takes one line of input.
-    pub(crate) questions: VecDeque<Question>,
+    /// The open prompts, in order; each takes one line of input.
+    pub(crate) prompts: VecDeque<Prompt>,
     pub(crate) secret: Zeroizing<String>,
     /// True if the status row must be redrawn for a question.
     pub(crate) redraw_due: bool,
@@ -72,15 +72,15 @@ impl EditorShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a hidden answer. An empty one ends the questions.
+    /// Sends a hidden answer. An empty one ends the prompts.
     pub(crate) fn hand_over_secret(&self) {
         let mut state = self.state();
         let answer = Password::typed(std::mem::take(&mut *state.secret));
-        let waiting = state.questions.len();
+        let waiting = state.prompts.len();
         let answered = if answer.is_empty() { waiting } else { waiting.min(1) };
         // If the queue is full, the question stays.
         if self.lines.try_send(UserInput::Secret(answer)).is_ok() {
-            state.questions.drain(..answered);
+            state.prompts.drain(..answered);
         }
         state.redraw_due = true;
     }
@@ -98,7 +98,7 @@ impl EditorShared {
         let mut state = self.state();
         let answer: String = answer.chars().take(ANSWER_MAX).collect();
         if self.lines.try_send(UserInput::Answer(answer)).is_ok() {
-            state.questions.clear();
+            state.prompts.clear();
         }
         state.redraw_due = true;
     }
@@ -107,7 +107,7 @@ impl EditorShared {
     pub(crate) fn interrupted(&self, line: &str) -> Cmd {
         let (hidden, quits, hints) = {
             let mut state = self.state();
-            let hidden = state.questions.front().map(|question| question.hidden);
+            let hidden = state.prompts.front().map(|prompt| prompt.hidden);
             let quits = state.interrupt.press(line.is_empty() && hidden.is_none(), Instant::now());
             state.secret.clear();
             // A user who only clears the line sees the hint once.

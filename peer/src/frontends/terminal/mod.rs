@@ -1,4 +1,4 @@
-//! The frontend for a person: the line editor, the rows of the screen, and the questions before the conversation.
+//! The frontend for a person: the line editor, the rows of the screen, and the prompts before the conversation.
 
 pub(crate) mod above_input;
 pub(crate) mod absence_banner;

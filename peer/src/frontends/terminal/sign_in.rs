@@ -31,8 +31,8 @@ pub async fn sign_in(
     service.check_free(&first.username)?;
     known.has_password_source()?;
     let (mut username, mut register) = (first.username, known.register);
-    let is_asked = known.interactive && matches!(known.password, PasswordSource::Prompt);
-    if is_asked && !service.knows(&username) {
+    let prompts = known.interactive && matches!(known.password, PasswordSource::Prompt);
+    if prompts && !service.knows(&username) {
         let rule = format!("of at least {PASSWORD_MIN_CHARS} characters.\n");
         print(match register {
             true => format!("Choose a password {rule}"),

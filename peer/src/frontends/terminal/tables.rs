@@ -83,9 +83,9 @@ impl Tables<'_> {
             return vec![self.title("no rooms yet: /create NAME makes one")];
         }
         let row = |room: &RoomSnapshot| {
-            let who: Vec<_> = room.members.iter().map(|member| self.presence(member)).collect();
-            let seats = format!("{}/{}", room.members.len(), room.capacity);
-            vec![sanitize(&room.name), seats, room.owner.to_string(), who.join(" ")]
+            let members: Vec<_> = room.members.iter().map(|member| self.presence(member)).collect();
+            let taken = format!("{}/{}", room.members.len(), room.capacity);
+            vec![sanitize(&room.name), taken, room.owner.to_string(), members.join(" ")]
         };
         let body: Vec<_> = rooms.iter().map(row).collect();
         let title = self.title(&counted(rooms.len(), "room", "rooms"));
@@ -157,8 +157,8 @@ impl Tables<'_> {
         let unconfirmed: BTreeSet<_> = messages.iter().flat_map(|message| &message.written).collect();
         let unconfirmed: Vec<_> = unconfirmed.into_iter().cloned().collect();
         let unconfirmed = (!unconfirmed.is_empty()).then(|| {
-            let who = names(&unconfirmed);
-            self.title(&format!("sent to {who} without confirmation: that program gives none"))
+            let users = names(&unconfirmed);
+            self.title(&format!("sent to {users} without confirmation: that program gives none"))
         });
         let title =
             self.title(&format!("your last {} in {name}", counted(messages.len(), "message", "messages")));

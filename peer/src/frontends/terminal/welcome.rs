@@ -23,10 +23,10 @@ impl Welcome<'_> {
     pub(crate) fn rows(&self, peers: &[ListedPeer], rooms: &[RoomSnapshot], waiting: usize) -> Vec<String> {
         let names = peers.iter().map(|peer| sanitize(&peer.username));
         let others: Vec<_> = names.filter(|name| name != self.you.as_str()).collect();
-        let seats = |room: &RoomSnapshot| {
+        let summary = |room: &RoomSnapshot| {
             format!("{} {}/{}", sanitize(&room.name), room.members.len(), room.capacity)
         };
-        let there: Vec<_> = rooms.iter().map(seats).collect();
+        let summaries: Vec<_> = rooms.iter().map(summary).collect();
         let free = rooms.iter().find(|room| can_enter(room, self.you));
         let enter = match free {
             Some(room) => format!("/join {}", sanitize(&room.name)),
