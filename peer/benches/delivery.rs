@@ -145,11 +145,11 @@ async fn catching_up(text: &str) {
             ana.execute(say_in("sala", text)).await.unwrap();
         }
     };
-    tokio::join!(output, bob.next_lines(MISSED));
+    tokio::join!(output, bob.next_messages(MISSED));
     let start = Instant::now();
     let mut back = carla.again().await;
     let signed_in = start.elapsed();
-    back.next_lines(MISSED).await;
+    back.next_messages(MISSED).await;
     let whole = start.elapsed();
     reported.abort();
     println!("  {MISSED} missed lines caught up: {whole:.2?}, sign-in {signed_in:.2?} included");

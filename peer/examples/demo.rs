@@ -89,9 +89,9 @@ async fn demo() -> Result<(), Failed> {
 
     scene("Ana and Bob have a word in private. Carla does not hear it.");
     ana.types("@bob did you bring the cake?").await?;
-    bob.hears("did you bring the cake?").await?;
+    bob.receives("did you bring the cake?").await?;
     bob.types("@ana it is in the fridge").await?;
-    ana.hears("it is in the fridge").await?;
+    ana.receives("it is in the fridge").await?;
 
     scene("Carla's program dies. The others are told; what they say meanwhile waits for her.");
     carla.dies().await;
@@ -99,12 +99,12 @@ async fn demo() -> Result<(), Failed> {
         one.sees("carla go offline", |event| is_change(event, "carla", "offline")).await?;
     }
     ana.types("carla? are you there?").await?;
-    bob.hears("carla? are you there?").await?;
+    bob.receives("carla? are you there?").await?;
 
     scene("Carla starts it again: her seat was kept, and what she missed comes to her without a word.");
     let mut carla = Person::arrives(&folder, &tracker, "carla", false).await?;
     carla.sees("the room again", |event| matches!(event, Event::RoomEntered { .. })).await?;
-    carla.hears("carla? are you there?").await?;
+    carla.receives("carla? are you there?").await?;
     ana.sees(
         "that carla has it",
         |event| matches!(event, Event::Delivered { to, .. } if to.as_str() == "carla"),
@@ -286,12 +286,12 @@ impl Person {
     async fn says(&mut self, text: &str, others: &mut [&mut Self]) -> Result<(), Failed> {
         self.types(text).await?;
         for other in others {
-            other.hears(text).await?;
+            other.receives(text).await?;
         }
         Ok(())
     }
 
-    async fn hears(&mut self, text: &str) -> Result<(), Failed> {
+    async fn receives(&mut self, text: &str) -> Result<(), Failed> {
         self.sees(text, |event| matches!(event, Event::Message { content, .. } if content == text)).await
     }
 

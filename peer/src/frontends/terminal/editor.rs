@@ -28,7 +28,7 @@ use crate::frontends::slash_commands::COMMANDS;
 use crate::frontends::terminal::above_input::AboveInput;
 use crate::frontends::terminal::completion::{Words, complete};
 use crate::frontends::terminal::drawing::{CLEAR_BELOW, status_columns};
-use crate::frontends::terminal::editor_state::{EditorShared, Filter, Guard, Prompt, clear};
+use crate::frontends::terminal::editor_state::{EditorShared, Filter, Guard, OpenPrompt, clear};
 use crate::frontends::terminal::layout::{break_rows, shorten, width};
 use crate::frontends::terminal::status_line::StatusLine;
 use crate::frontends::terminal::style::Style;
@@ -112,7 +112,7 @@ impl LineEditor {
     /// ones.
     pub(crate) fn prompt(&self, prompts: &[&str]) {
         let mut state = self.shared.state();
-        let hidden = |text: &&str| Prompt { text: (*text).to_owned(), hidden: true };
+        let hidden = |text: &&str| OpenPrompt { text: (*text).to_owned(), hidden: true };
         state.prompts = prompts.iter().map(hidden).collect();
         state.secret.clear();
         state.redraw_due = true;
@@ -121,7 +121,7 @@ impl LineEditor {
     /// Prompts for an answer that is shown while it is typed.
     pub(crate) fn prompt_visibly(&self, prompt: &str) {
         let mut state = self.shared.state();
-        state.prompts = VecDeque::from([Prompt { text: prompt.to_owned(), hidden: false }]);
+        state.prompts = VecDeque::from([OpenPrompt { text: prompt.to_owned(), hidden: false }]);
         state.redraw_due = true;
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct EditorShared {
 }
 
 /// A question that is asked instead of reading a line.
-pub(crate) struct Prompt {
+pub(crate) struct OpenPrompt {
     pub(crate) text: String,
     /// True if the answer is not shown while it is typed.
     pub(crate) hidden: bool,
@@ -54,7 +54,7 @@ pub(crate) struct EditorState {
     pub(crate) interrupt: Interrupt,
     pub(crate) drawing: Drawing,
     /// The open prompts, in order; each takes one line of input.
-    pub(crate) prompts: VecDeque<Prompt>,
+    pub(crate) prompts: VecDeque<OpenPrompt>,
     pub(crate) secret: Zeroizing<String>,
     /// True if the status row must be redrawn for a question.
     pub(crate) redraw_due: bool,

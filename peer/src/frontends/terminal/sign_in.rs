@@ -92,7 +92,7 @@ pub async fn sign_in(
             }
             CommandError::Refused { code: ErrorCode::InvalidName, .. } => {
                 username = other_name(&error).await?;
-                typed = Some(who.password);
+                typed = Some(sign_in.password);
             }
             CommandError::Refused { code: ErrorCode::InvalidCredentials, .. } if can_retype => {
                 print(tries_left("Wrong password", left)).await?;
@@ -148,7 +148,7 @@ async fn make_account(
 /// Says why the tracker refused the name of a new account, and asks for another one.
 async fn other_name(error: &CommandError) -> Result<Username, SignInError> {
     print(format!("{}.\n", sanitize(&error.words()))).await?;
-    ask_name().await
+    prompt_name().await
 }
 
 fn tries_left(why: &str, left: usize) -> String {

@@ -38,7 +38,7 @@ impl Welcome<'_> {
         let rows = [
             format!("{} {you}.", self.paint.system("Welcome,")),
             format!("  {}  {}", self.paint.faint("online"), glance(&others, "nobody else yet")),
-            format!("  {}   {}", self.paint.faint("rooms"), glance(&there, "none yet")),
+            format!("  {}   {}", self.paint.faint("rooms"), glance(&summaries, "none yet")),
             format!("  {}     {}", self.paint.faint("try"), self.paint.strong(&next.join("   "))),
         ];
         rows.into_iter().chain(self.waiting(waiting)).collect()
