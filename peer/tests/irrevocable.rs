@@ -95,7 +95,7 @@ async fn leaving_a_room_wants_a_yes_and_a_private_chat_none() {
     ana.line("n");
     ana.shows("you are still in it");
     ana.line("still here");
-    assert_eq!(bob.next_lines(1).await, ["still here"], "the answer is no message");
+    assert_eq!(bob.next_messages(1).await, ["still here"], "the answer is no message");
     ana.line("@bob");
     ana.ends_with(&["@bob", ">"]);
     ana.line("/leave");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// The kind of client that sends a request. Ana owns the room `sala`, and bob is a guest in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asker {
+enum Requester {
     NotLoggedIn,
     PreAuth,
     Member,
@@ -23,9 +23,10 @@ enum Asker {
     Stale,
 }
 
-const ASKERS: [Asker; 5] = [Asker::NotLoggedIn, Asker::PreAuth, Asker::Member, Asker::Owner, Asker::Stale];
+const REQUESTERS: [Requester; 5] =
+    [Requester::NotLoggedIn, Requester::PreAuth, Requester::Member, Requester::Owner, Requester::Stale];
 
-/// The result for each client, in the order of [`ASKERS`].
+/// The result for each client, in the order of [`REQUESTERS`].
 fn row(request: &TrackerRequest) -> [&'static str; 5] {
     match request {
         TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
@@ -120,7 +121,7 @@ fn credentials(username: &str) -> Credentials {
 }
 
 /// The result of a request by a kind of client, and the state after it.
-async fn get(asker: Asker, request: &Value) -> (String, Value) {
+async fn get(requester: Requester, request: &Value) -> (String, Value) {
     let tracker = TestTracker::start().await;
     let mut ana = tracker.user("ana").await;
     let mut bob = tracker.user("bob").await;
@@ -128,12 +129,12 @@ async fn get(asker: Asker, request: &Value) -> (String, Value) {
     bob.ok(room("JOIN_ROOM", "sala")).await;
     ana.expect_push("joined", "bob").await;
     let mut witness = tracker.user("witness").await;
-    let mut client = match asker {
-        Asker::NotLoggedIn => tracker.connect().await,
-        Asker::PreAuth => tracker.user("dora").await,
-        Asker::Member => bob,
-        Asker::Owner => ana,
-        Asker::Stale => {
+    let mut client = match requester {
+        Requester::NotLoggedIn => tracker.connect().await,
+        Requester::PreAuth => tracker.user("dora").await,
+        Requester::Member => bob,
+        Requester::Owner => ana,
+        Requester::Stale => {
             tracker.back("ana").await;
             assert_eq!(ana.recv().await, json!({"status": "SUPERSEDED"}));
             ana
@@ -156,12 +157,12 @@ async fn get(asker: Asker, request: &Value) -> (String, Value) {
 async fn each_user_gets_own_data_and_nothing_else() {
     for command in commands() {
         let request = serde_json::to_value(&command).unwrap();
-        for (asker, expected) in ASKERS.into_iter().zip(row(&command)) {
-            let (got, rooms) = get(asker, &request).await;
-            assert_eq!(got, expected, "{asker:?} asks {request}");
+        for (requester, expected) in REQUESTERS.into_iter().zip(row(&command)) {
+            let (got, rooms) = get(requester, &request).await;
+            assert_eq!(got, expected, "{requester:?} asks {request}");
             if !["OK", "PONG"].contains(&expected) {
-                assert_eq!(members(&rooms["sala"]), ["ana", "bob"], "{asker:?} asks {request}");
-                assert_eq!(rooms.as_object().unwrap().len(), 1, "{asker:?} asks {request}");
+                assert_eq!(members(&rooms["sala"]), ["ana", "bob"], "{requester:?} asks {request}");
+                assert_eq!(rooms.as_object().unwrap().len(), 1, "{requester:?} asks {request}");
             }
         }
     }
@@ -177,14 +178,14 @@ async fn request_under_another_name_is_refused() {
             TrackerRequest::Pong => "silence",
             _ => "FORBIDDEN",
         };
-        for asker in [Asker::PreAuth, Asker::Member] {
-            let (got, rooms) = get(asker, &request).await;
-            assert_eq!(got, expected, "{asker:?} asks {request}");
+        for requester in [Requester::PreAuth, Requester::Member] {
+            let (got, rooms) = get(requester, &request).await;
+            assert_eq!(got, expected, "{requester:?} asks {request}");
             assert_eq!(members(&rooms["sala"]), ["ana", "bob"]);
         }
         // The same request is valid for the user whose name it contains.
         if expected == "FORBIDDEN" {
-            let (got, _) = get(Asker::Owner, &request).await;
+            let (got, _) = get(Requester::Owner, &request).await;
             assert_eq!(got, row(&command)[3], "the owner asks {request}");
         }
     }

@@ -156,7 +156,7 @@ async fn a_digest_of_an_original_file_logs_in_and_becomes_a_hash() {
     tracker.back("ana").await;
     tracker.back("ana").await;
     let folder = tracker.stop().await;
-    let users: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let users: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert!(users["ana"].as_str().unwrap().starts_with("$argon2id$"));
     assert_eq!(users["bob"], PASSWORD);
     let tracker = TestTracker::start_in(folder, |_| ()).await;

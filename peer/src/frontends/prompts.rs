@@ -70,10 +70,10 @@ impl Frontend {
             self.refuse_command(&error, Some(command)).await?;
             return Ok(true);
         }
-        // For the account, the password is the confirmation. The fate of its rooms is asked first.
-        let asked =
+        // For the account, the password is the confirmation. The fate of its rooms is prompted for first.
+        let prompt =
             if let Loss::Account { .. } = &loss { rooms_question(&loss) } else { Some(warning(&loss)) };
-        let Some(Warning { mut rows, question }) = asked else { return Ok(false) };
+        let Some(Warning { mut rows, question }) = prompt else { return Ok(false) };
         self.pending_prompts.confirm(command.clone());
         match &self.editor {
             Some(editor) => editor.prompt_visibly(&question),

@@ -12,10 +12,10 @@ pub(crate) struct CachedText(Mutex<Option<(Instant, String)>>);
 impl CachedText {
     /// Returns the text. Makes it if there is none, or if it is as old as `age`.
     pub(crate) fn get(&self, age: Duration, make: impl FnOnce() -> String) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
             Some((made, text)) if made.elapsed() < age => text.clone(),
-            _ => kept.insert((Instant::now(), make())).1.clone(),
+            _ => cached.insert((Instant::now(), make())).1.clone(),
         }
     }
 }

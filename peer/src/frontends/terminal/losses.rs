@@ -37,13 +37,13 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
             }
         }
         Loss::Membership { room, is_owner } => {
-            let seat = if *is_owner {
+            let consequence = if *is_owner {
                 "You stay its owner, and your seat is kept."
             } else {
                 "Your seat becomes free, and somebody else may take it."
             };
             Warning {
-                rows: vec![format!("{seat} Your messages that still wait are given up.")],
+                rows: vec![format!("{consequence} Your messages that still wait are given up.")],
                 question: format!("Leave {room}? [y/N]"),
             }
         }
