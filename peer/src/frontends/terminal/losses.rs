@@ -73,7 +73,7 @@ pub(crate) fn warning(loss: &Loss) -> Warning {
         Loss::Account { user, owned, fate } => {
             let rooms = match fate {
                 _ if owned.is_empty() => String::new(),
-                RoomsFate::HandOn => format!(" {HAND_ON}"),
+                RoomsFate::HandOn => format!(" Your rooms are handed on: {}.", names(owned)),
                 RoomsFate::Delete => format!(" Your rooms end for everybody in them: {}.", names(owned)),
             };
             Warning {
@@ -132,7 +132,7 @@ mod tests {
         };
         let row = |owned, fate| warning(&loss(owned, fate)).rows.concat();
         assert!(row(0, RoomsFate::HandOn).ends_with("anybody may take the name."));
-        assert!(row(1, RoomsFate::HandOn).contains("goes to the member who is there longest"));
+        assert!(row(1, RoomsFate::HandOn).ends_with("handed on: r0."));
         assert!(row(7, RoomsFate::Delete).ends_with("in them: r0, r1, r2, r3, r4, and 2 more."));
         assert!(rooms_question(&loss(1, RoomsFate::HandOn)).is_some());
         assert!(rooms_question(&loss(0, RoomsFate::HandOn)).is_none());
