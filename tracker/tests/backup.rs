@@ -214,7 +214,8 @@ async fn restored_tracker_has_its_admins_and_bans() {
     assert_eq!(ban["status"], "OK", "the first user is an admin: {ban}");
     done("backup", &backup, &data).await;
     drop(program);
-    done("restore", &backup, restored.path()).await;
+    let text = done("restore", &backup, restored.path()).await;
+    assert!(text.contains("1 admins, 1 bans"), "{text}");
     let tracker = TestTracker::start_in(restored, |_| ()).await;
     let mut session = ana.session(tracker.address, with_id(by_key("ana"))).await;
     let bans = ask(&mut session, json!({"cmd": "BANS", "id": 1})).await;

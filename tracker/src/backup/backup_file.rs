@@ -119,7 +119,7 @@ fn is_own(found: &fs::Metadata) -> bool {
 pub(crate) struct CheckedBackup {
     /// The content of the backup.
     pub(crate) snapshot: Snapshot,
-    /// The numbers of accounts, rooms and peers.
+    /// The numbers of entries of each kind.
     pub(crate) counts: String,
     /// The lines about the content for the operator.
     pub(crate) report: Vec<String>,

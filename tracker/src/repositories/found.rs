@@ -118,14 +118,13 @@ impl Found {
         lines
     }
 
-    /// The numbers of accounts, rooms and peers as a text.
+    /// The numbers of entries as a text.
     pub(crate) fn counts(&self) -> String {
-        let [users, rooms, peers] = [
-            self.users.contents.entries.len(),
-            self.rooms.contents.entries.len(),
-            self.peers.contents.entries.len(),
-        ];
-        format!("{users} accounts, {rooms} rooms, {peers} peers")
+        let Self { users, rooms, peers, admins, bans, .. } = self;
+        let [users, rooms, peers] =
+            [users.contents.entries.len(), rooms.contents.entries.len(), peers.contents.entries.len()];
+        let [admins, bans] = [admins.contents.entries.len(), bans.contents.entries.len()];
+        format!("{users} accounts, {rooms} rooms, {peers} peers, {admins} admins, {bans} bans")
     }
 
     /// Removes rooms, keys and the admin role of user names that have no account. Otherwise the next user who registers such a name
