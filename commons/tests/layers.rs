@@ -51,7 +51,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["legacy_texts"],
             &["handlers"],
             &["code_throttle"],
-            &["legacy_views", "login_throttle", "passwords", "policy", "send_queue"],
+            &["legacy_views", "login_throttle", "known_networks", "passwords", "policy", "send_queue"],
             &["repositories", "password_queue"],
             &["config", "login", "rate_limit", "metrics"],
             &["timing", "size", "log_class", "traffic"],

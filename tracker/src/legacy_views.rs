@@ -48,6 +48,12 @@ impl LegacyViews {
         self.lock().get(user).is_some_and(|view| view.as_ref() != Some(room))
     }
 
+    /// The number of views.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Username, Option<RoomName>>> {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,6 +34,7 @@ mod code_throttle;
 pub mod config;
 pub mod folder_check;
 mod handlers;
+mod known_networks;
 mod legacy_texts;
 mod legacy_views;
 pub mod limits;

@@ -227,6 +227,12 @@ pub(crate) const GUESSERS_MAX: usize = 65_536;
 /// The maximum number of accounts that one network may register within [`REGISTRATIONS_SPAN`]: a household.
 pub(crate) const REGISTRATIONS_MAX: usize = 5;
 
+/// The maximum number of users whose networks are remembered, about 16 MB.
+pub(crate) const REGULARS_MAX: usize = 65_536;
+
+/// The maximum number of remembered networks of a user: at home, at work and on the way.
+pub(crate) const NETWORKS_PER_USER: usize = 8;
+
 /// The time span of [`REGISTRATIONS_MAX`].
 pub(crate) const REGISTRATIONS_SPAN: Duration = Duration::from_secs(60 * 60);
 

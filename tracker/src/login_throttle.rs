@@ -45,6 +45,8 @@ pub(crate) struct Failures {
 #[must_use]
 pub(crate) struct Attempt {
     source: Source,
+    /// The time of its beginning.
+    begun: Instant,
 }
 
 impl LoginThrottle {
@@ -69,13 +71,24 @@ impl LoginThrottle {
         }
         self.by_account.turn_of(account).take(GUESS_PACE, now)?;
         *self.by_source.turn_of(&source) = Failures::new(wrong + 1, now);
-        Ok(Attempt { source })
+        Ok(Attempt { source, begun: now })
     }
 
     /// Reports that the password was correct. The failures of this source are forgotten.
     pub(crate) fn right(&mut self, attempt: &Attempt) {
         self.put_back(attempt);
         self.by_source.forget(&attempt.source);
+        // A full bucket is as good as none.
+        let account = &attempt.source.account;
+        if self.by_account.known(account).is_some_and(|bucket| bucket.is_full(attempt.begun)) {
+            self.by_account.forget(account);
+        }
+    }
+
+    /// The number of remembered guessers and guessed accounts.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.by_source.len() + self.by_account.len()
     }
 
     /// Reports that the password was not checked after all.
@@ -238,6 +251,21 @@ mod tests {
         assert_eq!(at_once.len(), 3, "what is offered at once does not share the first place");
         throttle.right(&at_once[0]);
         assert!(throttle.begin(&name("ana"), network(1), now).is_ok());
+    }
+
+    #[test]
+    fn right_passwords_leave_nothing_and_wrong_ones_stay() {
+        let (mut throttle, now) = (LoginThrottle::new(), Instant::now());
+        for number in 0..1000 {
+            let attempt = throttle.begin(&name(&format!("u{number}")), network(number), now).unwrap();
+            throttle.right(&attempt);
+        }
+        assert_eq!(throttle.len(), 0);
+        // Control: a wrong password before the right one stays counted for the account.
+        let _wrong = throttle.begin(&name("ana"), network(1), now).unwrap();
+        let attempt = throttle.begin(&name("ana"), network(2), now).unwrap();
+        throttle.right(&attempt);
+        assert_eq!(throttle.len(), 2);
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl TokenBucket {
         Ok(())
     }
 
+    /// Whether the bucket was full at a time, as a new one is.
+    pub(crate) fn is_full(&self, at: Instant) -> bool {
+        self.full_at.is_none_or(|full_at| full_at <= at)
+    }
+
     /// Returns one action that was taken for nothing.
     pub(crate) fn put_back(&mut self, pace: Rate) {
         self.full_at = self.full_at.and_then(|full_at| full_at.checked_sub(pace.every));
@@ -209,6 +214,13 @@ impl<K: Clone + Eq + Hash, V: Default> Recent<K, V> {
         *turn = self.last_turn;
         self.turns.insert(*turn, key.clone());
         value
+    }
+
+    /// The number of keys.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        assert_eq!(self.values.len(), self.turns.len());
+        self.values.len()
     }
 
     /// Removes a key from the map.

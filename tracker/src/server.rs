@@ -176,6 +176,12 @@ impl TrackerServer {
         self.local_addr
     }
 
+    /// The state that all sessions share.
+    #[cfg(test)]
+    pub(crate) fn service(&self) -> Arc<TrackerService> {
+        self.service.clone()
+    }
+
     /// The address of the status page, if there is one.
     #[must_use]
     pub fn status_addr(&self) -> Option<SocketAddr> {
@@ -293,5 +299,92 @@ fn check(ended: &Result<(), JoinError>) -> Result<(), RunError> {
     match ended {
         Ok(()) => Ok(()),
         Err(_) => Err(RunError::Defect),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::config::PasswordCost;
+
+    /// A connection that answers PING and drops pushes.
+    struct Client(BufReader<TcpStream>);
+
+    impl Client {
+        async fn connect(address: SocketAddr) -> Self {
+            Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
+        }
+
+        /// Sends a request, which must succeed.
+        async fn ok(&mut self, mut request: Value) {
+            request["id"] = json!(1);
+            self.0.get_mut().write_all(format!("{request}\n").as_bytes()).await.unwrap();
+            loop {
+                let mut line = String::new();
+                assert!(self.0.read_line(&mut line).await.unwrap() > 0, "closed at {request}");
+                let reply: Value = serde_json::from_str(&line).unwrap();
+                if reply["id"] == 1 {
+                    return assert_eq!(reply["status"], "OK", "{request}: {reply}");
+                }
+            }
+        }
+    }
+
+    fn sign_in(cmd: &str, name: &str) -> Value {
+        json!({"cmd": cmd, "username": name, "password": "a".repeat(64), "address": "localhost", "port": 5000})
+    }
+
+    /// The names of the records that are not empty.
+    fn not_empty(service: &TrackerService) -> Vec<&'static str> {
+        service.remembered().into_iter().filter(|(_, size)| *size > 0).map(|(name, _)| name).collect()
+    }
+
+    #[tokio::test]
+    async fn deleted_users_leave_nothing_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            listen: "127.0.0.1:0".to_owned(),
+            data: folder.path().to_owned(),
+            password_cost: PasswordCost { memory: 8, passes: 1 },
+            ..Config::default()
+        };
+        let server = TrackerServer::bind(config).await.unwrap();
+        let (address, service, stop) = (server.local_addr(), server.service(), CancellationToken::new());
+        let running = tokio::spawn(server.run(stop.clone()));
+        let room = |cmd: &str| json!({"cmd": cmd, "room": "sala"});
+        for round in 0..20 {
+            let names = [format!("ana{round}"), format!("bob{round}")];
+            let [mut ana, mut bob] = [Client::connect(address).await, Client::connect(address).await];
+            ana.ok(sign_in("REGISTER", &names[0])).await;
+            bob.ok(sign_in("REGISTER", &names[1])).await;
+            ana.ok(room("CREATE_ROOM")).await;
+            bob.ok(room("JOIN_ROOM")).await;
+            drop(bob);
+            let mut bob = Client::connect(address).await;
+            bob.ok(sign_in("LOGIN", &names[1])).await;
+            // Control: while the users are there, the records hold them.
+            let there = ["accounts", "rooms", "peers", "presence", "sessions", "known networks"];
+            assert!(
+                there.iter().all(|name| not_empty(&service).contains(name)),
+                "{:?}",
+                service.remembered()
+            );
+            bob.ok(room("LEAVE_ROOM")).await;
+            ana.ok(room("DELETE_ROOM")).await;
+            for user in [&mut ana, &mut bob] {
+                user.ok(json!({"cmd": "DELETE_ACCOUNT", "password": "a".repeat(64)})).await;
+            }
+        }
+        // A session ends a moment after its last reply.
+        while service.remembered().iter().any(|(name, size)| *name == "sessions" && *size > 0) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(not_empty(&service), Vec::<&str>::new(), "{:?}", service.remembered());
+        stop.cancel();
+        running.await.unwrap().unwrap();
     }
 }

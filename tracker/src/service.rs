@@ -104,6 +104,21 @@ impl TrackerService {
         }
     }
 
+    /// The records that grow with users, and their sizes.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> Vec<(&'static str, usize)> {
+        let mut remembered = vec![
+            ("accounts", self.store.users()),
+            ("rooms", self.store.rooms()),
+            ("peers", self.store.peers()),
+            ("presence", self.presence.presence_len()),
+            ("sessions", self.connections.load().0),
+            ("views", self.rooms.views.len()),
+        ];
+        remembered.extend(self.authenticator.remembered());
+        remembered
+    }
+
     /// Handles one request, or `None` for a frame that is not an object. Every request of a client passes through it.
     pub(crate) async fn handle(&self, client: &mut Client, object: Option<Map<String, Value>>) -> Next {
         let begin = Instant::now();

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::code_throttle::CodeThrottle;
 use crate::handlers::outcome::RequestError;
-use crate::limits::{GUESSERS_MAX, NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
+use crate::known_networks::KnownNetworks;
+use crate::limits::{NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
 use crate::password_queue::HashOrigin;
 use crate::passwords::{PasswordError, PasswordMatch, Passwords};
@@ -29,9 +30,7 @@ pub(crate) struct Authenticator {
     login_throttle: Mutex<LoginThrottle>,
     code_throttle: Mutex<CodeThrottle>,
     registrations: Mutex<Recent<Subnet, SlidingWindow>>,
-    /// Pairs of an account and a network from which its user signed in. Their passwords are checked before those of
-    /// others.
-    regulars: Mutex<Recent<(Username, Subnet), ()>>,
+    regulars: Mutex<KnownNetworks>,
 }
 
 impl Authenticator {
@@ -45,7 +44,7 @@ impl Authenticator {
             login_throttle: Mutex::new(login_throttle),
             code_throttle: Mutex::new(CodeThrottle::new()),
             registrations: Mutex::new(registrations),
-            regulars: Mutex::new(Recent::new(GUESSERS_MAX)),
+            regulars: Mutex::new(KnownNetworks::new()),
         }
     }
 
@@ -92,12 +91,24 @@ impl Authenticator {
 
     /// Records that the user of this account signed in from this address, with a password or a key.
     pub(crate) fn signed_in(&self, account: &Username, from: IpAddr) {
-        lock(&self.regulars).turn_of(&(account.clone(), Subnet::of(from)));
+        lock(&self.regulars).note(account, Subnet::of(from));
+    }
+
+    /// Forgets an account that is deleted. Guesses at its name stay counted: they do not depend on the account.
+    pub(crate) fn forget(&self, account: &Username) {
+        lock(&self.regulars).forget(account);
+    }
+
+    /// The names of the records of users, and their sizes.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> [(&'static str, usize); 2] {
+        let guesses = lock(&self.login_throttle).len();
+        [("known networks", lock(&self.regulars).len()), ("guesses", guesses)]
     }
 
     fn origin(&self, account: &Username, from: IpAddr) -> HashOrigin {
         let network = Subnet::of(from);
-        let regular = lock(&self.regulars).known(&(account.clone(), network)).is_some();
+        let regular = lock(&self.regulars).knows(account, network);
         HashOrigin { network, regular }
     }
 

@@ -184,6 +184,12 @@ impl StoreFigures {
         self.rooms.len()
     }
 
+    /// The number of peers' records.
+    #[cfg(test)]
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
     /// The number of changes that wait for the disk, of all collections.
     pub(crate) fn changes_waiting(&self) -> usize {
         let Self { users, rooms, peers, admins, bans } = self;

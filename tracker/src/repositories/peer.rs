@@ -365,6 +365,13 @@ impl PeerRepository {
         self.records.update_in_memory(username.as_str(), None, decide).await
     }
 
+    /// The number of records of presence.
+    #[cfg(test)]
+    pub(crate) fn presence_len(&self) -> usize {
+        let presence = self.presence();
+        presence.sessions.len() + presence.offline_since.len()
+    }
+
     fn presence(&self) -> RwLockReadGuard<'_, Presence> {
         self.presence.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,7 +91,7 @@ impl TrackerService {
         }
         self.rooms.leave_all(&me.username, Some(me.connection), rooms).await?;
         self.sign_off(me).await;
-        Ok(self.accounts.remove(&me.username).await?)
+        self.remove_records(&me.username).await
     }
 
     /// Deletes the account of another user. The user's rooms go to other members.
@@ -116,6 +116,12 @@ impl TrackerService {
         if let Some(connection) = session {
             self.sign_off(&SignedIn { username: username.clone(), connection, pongs: None }).await;
         }
-        Ok(self.accounts.remove(username).await?)
+        self.remove_records(username).await
+    }
+
+    async fn remove_records(&self, username: &Username) -> Result<(), RequestError> {
+        self.accounts.remove(username).await?;
+        self.authenticator.forget(username);
+        Ok(())
     }
 }
