@@ -24,6 +24,7 @@ use crate::frontends::terminal::subcommands::change_password;
 use crate::frontends::terminal::{tracker_prompt, tty};
 use crate::frontends::web::browser::Redirect;
 use crate::frontends::web::server::WebServer;
+use crate::frontends::web::tab_events::Program;
 use crate::frontends::{Ended, Format, Frontend};
 use crate::identity::seal::SealCost;
 use crate::service::service_slot::ServiceSlot;
@@ -153,6 +154,9 @@ pub async fn run(
     }
     // The tabs end before the service does.
     stop.cancel();
+    if let Some(Page { server, .. }) = &page {
+        server.ended().await;
+    }
     if let Some(service) = slot.current().filter(|service| !service.has_stopped()) {
         // The program ends in any case.
         let _ = service.execute(Command::Quit).await;
@@ -164,7 +168,7 @@ pub async fn run(
 
 /// The page of this run, and the file that led the browser to it.
 struct Page {
-    _server: WebServer,
+    server: WebServer,
     _redirect: Option<Redirect>,
 }
 
@@ -177,11 +181,13 @@ impl Page {
         slot: &Arc<ServiceSlot>,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
-        let server = WebServer::start(listen, Arc::clone(slot), stop.clone()).await.map_err(|error| {
-            Failure::Other(format!(
-                "cannot serve the page on {listen}: {error}. Choose another port with --web"
-            ))
-        })?;
+        let program = Program { hosts_tracker: config.host, ends_at_sign_out: !config.is_page_alone() };
+        let server =
+            WebServer::start(listen, Arc::clone(slot), program, stop.clone()).await.map_err(|error| {
+                Failure::Other(format!(
+                    "cannot serve the page on {listen}: {error}. Choose another port with --web"
+                ))
+            })?;
         let url = server.url();
         let row = match output {
             OutputFormat::Json => json!({"event": "web", "url": url}).to_string(),
@@ -197,7 +203,7 @@ impl Page {
             let _ = writeln!(stderr(), "No browser could be opened. Open the address above in your browser.");
             None
         });
-        Ok(Self { _server: server, _redirect: redirect })
+        Ok(Self { server, _redirect: redirect })
     }
 }
 

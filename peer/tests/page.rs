@@ -15,6 +15,7 @@ use common::{PATIENCE, Tracker, peer_config, user};
 use futures_util::{SinkExt, StreamExt};
 use peer::api::Event;
 use peer::frontends::web::server::WebServer;
+use peer::frontends::web::tab_events::Program;
 use peer::limits::{
     EVENT_QUEUE_BYTES, WEB_COMMAND_MAX, WEB_CONNECTIONS_MAX, WEB_OPENINGS_MAX, WEB_SOCKETS_MAX,
 };
@@ -30,6 +31,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
+const PROGRAM: Program = Program { hosts_tracker: true, ends_at_sign_out: false };
+
 /// A page whose user has not signed in, and its tracker.
 struct Page {
     tracker: Tracker,
@@ -44,8 +47,9 @@ impl Page {
         let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
         let slot = ServiceSlot::new(peer_config(tracker.address, data.path())).with_name(Some(user("ana")));
         let stop = CancellationToken::new();
-        let server =
-            WebServer::start(([127, 0, 0, 1], 0).into(), Arc::new(slot), stop.clone()).await.unwrap();
+        let server = WebServer::start(([127, 0, 0, 1], 0).into(), Arc::new(slot), PROGRAM, stop.clone())
+            .await
+            .unwrap();
         let (address, token) =
             server.url().strip_prefix("http://").unwrap().split_once("/#").map(owned).unwrap();
         Self { tracker, address: address.parse().unwrap(), token, stop, _data: data }
@@ -434,4 +438,23 @@ async fn quitting_from_a_tab_ends_the_program() {
     tab.send(&json!({"command": "quit", "id": 1})).await;
     assert_eq!(tab.until("done").await["in_reply_to"], 1);
     timeout(PATIENCE, page.stop.cancelled()).await.expect("the end of the program");
+}
+
+#[tokio::test]
+async fn tab_learns_of_its_program_and_why_it_ends() {
+    let page = Page::start().await;
+    let opening = json!({"token": page.token});
+    let (mut signed_out, _) = page.tab().await;
+    let mut tab = page.socket("/ws", Some(&page.origin())).await.unwrap();
+    tab.send(&opening).await;
+    let program = json!({"event": "program", "hosts_tracker": true, "ends_at_sign_out": false});
+    assert_eq!(tab.next().await.unwrap(), program);
+    tab.send(&json!({"command": "register", "username": "ana", "password": "correct-horse"})).await;
+    tab.until("logged_in").await;
+    tab.until("snapshot").await;
+    page.stop.cancel();
+    for tab in [&mut tab, &mut signed_out] {
+        assert_eq!(tab.until("program_ended").await, json!({"event": "program_ended"}));
+        assert!(tab.next().await.is_err(), "it is the last event");
+    }
 }

@@ -7,5 +7,6 @@ mod assets;
 pub mod browser;
 pub mod server;
 mod tab;
+pub mod tab_events;
 mod token;
 mod unauthenticated;

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::frontends::web::access::Access;
 use crate::frontends::web::assets;
 use crate::frontends::web::tab::{Tab, TabContext};
+use crate::frontends::web::tab_events::Program;
 use crate::frontends::web::token::Token;
 use crate::frontends::web::unauthenticated::Unauthenticated;
 use crate::limits::{
@@ -55,6 +56,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub struct WebServer {
     address: SocketAddr,
     token: Arc<Token>,
+    context: Arc<TabContext>,
 }
 
 /// The data that the handlers of requests share.
@@ -69,22 +71,26 @@ impl WebServer {
     pub async fn start(
         listen: SocketAddr,
         slot: Arc<ServiceSlot>,
+        program: Program,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let token = Arc::new(Token::random()?);
-        let shared = Shared {
-            access: Access::to(address),
-            context: Arc::new(TabContext::new(slot, Arc::clone(&token), stop.clone())),
-        };
+        let context = Arc::new(TabContext::new(slot, Arc::clone(&token), program, stop.clone()));
+        let shared = Shared { access: Access::to(address), context: Arc::clone(&context) };
         let router = Router::new()
             .route("/ws", any(open_tab))
             .fallback(get(file))
             .layer(middleware::from_fn_with_state(shared.clone(), guard))
             .with_state(shared);
         tokio::spawn(accept(listener, router, stop));
-        Ok(Self { address, token })
+        Ok(Self { address, token, context })
+    }
+
+    /// Waits until every tab has the reason of the program's end, after `stop` was cancelled.
+    pub async fn ended(&self) {
+        self.context.is_empty().await;
     }
 
     /// Returns the address of the page. Its fragment is the token, so it must reach nobody but the user.

@@ -9,11 +9,13 @@
 //!  | {"nonce":"…"}              |
 //!  |              {"proof":"…"} |
 //!  | {"token":"…"}              |
+//!  |                  program   |
 //!  |                 snapshot   |  signed out: username is null
 //!  | sign_in                    |
 //!  |      logged_in, snapshot   |  then events, and answers to commands
 //!  | sign_out                   |
 //!  |     signed_out, snapshot   |
+//!  |            program_ended   |  if the program ends
 //! ```
 
 use std::fmt;
@@ -29,7 +31,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::error::CommandError;
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::json::events;
@@ -37,15 +38,14 @@ use crate::frontends::json::signed_out::sign_in;
 use crate::frontends::output::{Output, OutputClosed, Sink};
 use crate::frontends::tab_end::TabEnd;
 use crate::frontends::user_input::UserInput;
+use crate::frontends::web::tab_events::{self, Program};
 use crate::frontends::web::token::Token;
 use crate::frontends::web::unauthenticated::Unauthenticated;
 use crate::limits::{
-    WEB_COMMAND_BURST, WEB_COMMAND_PAUSE, WEB_COMMANDS_AHEAD, WEB_OPENINGS_MAX, WEB_SEND_WAIT,
+    FAREWELL_WAIT, WEB_COMMAND_BURST, WEB_COMMAND_PAUSE, WEB_COMMANDS_AHEAD, WEB_OPENINGS_MAX, WEB_SEND_WAIT,
     WEB_SOCKETS_MAX, WEB_TOKEN_WAIT, WEB_UNSENT_BATCHES,
 };
-use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
-use crate::untrusted::UntrustedText;
 
 /// The reason for closing a tab that has not sent the token in time.
 const LATE: &str = "late: the token did not come in time";
@@ -57,6 +57,7 @@ const NONCE_DIGITS: usize = 64;
 pub(crate) struct TabContext {
     slot: Arc<ServiceSlot>,
     token: Arc<Token>,
+    program: Program,
     /// Ends the program.
     stop: CancellationToken,
     /// The tabs that have not sent the token yet.
@@ -66,9 +67,20 @@ pub(crate) struct TabContext {
 }
 
 impl TabContext {
-    pub(crate) fn new(slot: Arc<ServiceSlot>, token: Arc<Token>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        slot: Arc<ServiceSlot>,
+        token: Arc<Token>,
+        program: Program,
+        stop: CancellationToken,
+    ) -> Self {
         let openings = Unauthenticated::at_most(WEB_OPENINGS_MAX);
-        Self { slot, token, stop, openings, places: Semaphore::new(WEB_SOCKETS_MAX) }
+        Self { slot, token, program, stop, openings, places: Semaphore::new(WEB_SOCKETS_MAX) }
+    }
+
+    /// Waits until no tab is open, at most [`FAREWELL_WAIT`].
+    pub(crate) async fn is_empty(&self) {
+        let all = u32::try_from(WEB_SOCKETS_MAX).unwrap_or(u32::MAX);
+        let _ = timeout(FAREWELL_WAIT, self.places.acquire_many(all)).await;
     }
 }
 
@@ -99,14 +111,10 @@ struct Opening {
     token: String,
 }
 
-/// The end of the sign-in, and its reason if the service ended by itself.
-#[derive(Serialize)]
-struct SignedOut {
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<UntrustedText>,
+impl fmt::Debug for TabContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TabContext(..)")
+    }
 }
 
 impl fmt::Debug for Tab {
@@ -188,6 +196,8 @@ fn nonce(text: &str) -> Option<String> {
 /// Carries out the commands of a tab, signed in or not, until it is closed.
 async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), OutputClosed> {
     let TabContext { slot, stop, .. } = context;
+    tab.output.show(&context.program.event()).await?;
+    let mut failure = None;
     loop {
         let service = match slot.current() {
             Some(service) => service,
@@ -216,26 +226,21 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
         if end == Ok(TabEnd::SignedOut) || service.has_stopped() {
             slot.clear(&service).await;
         }
+        failure = service.failure();
         match end? {
             TabEnd::Closed => break,
             TabEnd::Quit => {
                 stop.cancel();
                 break;
             }
-            TabEnd::SignedOut => tab.output.show(&signed_out_event(&service)).await?,
+            TabEnd::SignedOut => tab.output.show(&tab_events::signed_out(failure.clone())).await?,
         }
+    }
+    if stop.is_cancelled() {
+        tab.output.show(&tab_events::program_ended(failure)).await?;
     }
     tab.output.close().await;
     Ok(())
-}
-
-fn signed_out_event(service: &PeerService) -> Vec<String> {
-    let failure = service.failure();
-    events::line(&SignedOut {
-        event: "signed_out",
-        code: failure.as_ref().map(CommandError::code),
-        message: failure.map(|failure| failure.words()),
-    })
 }
 
 /// Reads the commands of a tab, at most so many in a second that they cannot keep the program busy.
