@@ -2,7 +2,7 @@
 //!
 //! Each has a stable code for programs and a text for people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use commons::keys::PublicKey;
@@ -11,6 +11,7 @@ use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
+use crate::api::error_details::{ErrorDetails, SignInRefusal};
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::contacts::ContactsError;
@@ -240,7 +241,37 @@ impl CommandError {
             }
             _ => None,
         };
-        Event::Error { code: self.code(), message: self.words(), messages: Vec::new(), retry_after_ms }
+        let details = Box::new(self.details());
+        Event::Error {
+            code: self.code(),
+            message: self.words(),
+            messages: Vec::new(),
+            retry_after_ms,
+            details,
+        }
+    }
+}
+
+impl CommandError {
+    /// Returns the parts of the error from which a frontend builds the next question.
+    fn details(&self) -> ErrorDetails {
+        let refused = |reason| ErrorDetails { reason: Some(reason), ..ErrorDetails::default() };
+        let opened_by_another =
+            |reason, folder: &Path| ErrorDetails { folder: Some(folder.to_owned()), ..refused(reason) };
+        match self {
+            Self::WrongLocalPassword { folder, .. } => {
+                opened_by_another(SignInRefusal::LocalPassword, folder)
+            }
+            Self::KeyExists { folder, .. } => opened_by_another(SignInRefusal::KeyExists, folder),
+            Self::AccountUnknown(_) => refused(SignInRefusal::AccountUnknown),
+            Self::PasswordChanged(_) => refused(SignInRefusal::PasswordChanged),
+            Self::TrackerKeyChanged { pinned, found, .. } => ErrorDetails {
+                expected_key: Some(*pinned),
+                found_key: Some(*found),
+                ..ErrorDetails::default()
+            },
+            _ => ErrorDetails::default(),
+        }
     }
 }
 
@@ -304,7 +335,7 @@ impl From<ContactsError> for CommandError {
 impl Event {
     /// Returns an error event that lost no message.
     pub fn error(code: impl Into<String>, message: impl Into<UntrustedText>) -> Self {
-        let messages = Vec::new();
-        Self::Error { code: code.into(), message: message.into(), messages, retry_after_ms: None }
+        let (messages, details) = (Vec::new(), Box::default());
+        Self::Error { code: code.into(), message: message.into(), messages, retry_after_ms: None, details }
     }
 }

@@ -10,6 +10,7 @@ pub mod bad_line;
 pub mod conversation;
 mod debug;
 pub mod error;
+pub mod error_details;
 pub mod loss;
 pub mod missing_conversation;
 pub mod past;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 use crate::api::account::AccountCommand;
 use crate::api::administration::{AdminCommand, AdminEvent};
 use crate::api::conversation::Conversation;
+use crate::api::error_details::ErrorDetails;
 use crate::api::past::{After, Before};
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{LinkState, TrackerState};
@@ -452,6 +454,9 @@ pub enum Event {
         /// The time in milliseconds after which a retry may work, if the tracker sent it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
+        /// The parts of the error from which a frontend builds the next question.
+        #[serde(flatten)]
+        details: Box<ErrorDetails>,
     },
     /// An event that an admin, the operator, or the end of an account causes.
     #[serde(untagged)]

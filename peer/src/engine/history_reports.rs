@@ -34,8 +34,9 @@ impl Engine {
                 let message =
                     format!("{} of your messages could not be written to the disk: {why}", ids.len()).into();
                 self.unstored = self.unstored.saturating_sub(ids.len());
-                let code = "STORAGE".to_owned();
-                effects.publish([Event::Error { code, message, messages: ids, retry_after_ms: None }]);
+                let (code, details) = ("STORAGE".to_owned(), Box::default());
+                let retry_after_ms = None;
+                effects.publish([Event::Error { code, message, messages: ids, retry_after_ms, details }]);
                 self.carry_out_deferred(now, effects);
             }
             Report::Received(messages) => {

@@ -228,6 +228,7 @@ mod tests {
             message: "full".into(),
             messages: messages.clone(),
             retry_after_ms: None,
+            details: Box::default(),
         };
         let rows: Vec<Value> =
             replies.event(&lost).iter().map(|row| serde_json::from_str(row).unwrap()).collect();
