@@ -421,6 +421,7 @@ async fn tab_that_signs_in_is_notified_of_its_new_key() {
     tab.send(&at("register")).await;
     tab.until("snapshot").await;
     tab.send(&json!({"command": "keys"})).await;
+    assert_eq!(tab.next().await.unwrap()["event"], "admin", "the first user of a local tracker");
     assert_eq!(tab.next().await.unwrap()["event"], "keys", "the control: the first key is no news");
     let (mut other, _) = elsewhere.tab().await;
     other.send(&at("sign_in")).await;

@@ -64,6 +64,12 @@ impl PeerService {
             .map(|text| Event::Admin(AdminEvent::Announcement { from: None, text: text.into() }))
     }
 
+    /// Returns true if the tracker says that this user acts as an admin.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.tracker.is_admin()
+    }
+
     /// Fetches the keys that authenticate own messages of other devices. The snapshots of rooms do not contain a user's
     /// own endorsements.
     pub(crate) async fn learn_own_keys(

@@ -62,6 +62,9 @@ impl Connector {
             self.tracker.note_motd(&text);
             report(&self.reports, TrackerReport::Announced(Announcement { from: None, text })).await;
         }
+        if let Ok(reply) = &outcome {
+            self.tracker.note_admin(reply.admin);
+        }
         if error.is_none() || is_awaited {
             report(&self.reports, TrackerReport::Answered(request, outcome, reply)).await;
         }

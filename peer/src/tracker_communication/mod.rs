@@ -74,6 +74,11 @@ impl PeerTrackerCommunication {
         self.tracker.motd()
     }
 
+    /// True if the session acts as an admin.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.tracker.is_admin()
+    }
+
     /// Checks that the tracker answers and proves the expected key. No request is sent, and the connection stays open
     /// for a sign-in that follows soon. It can be used only before the first sign-in.
     pub(crate) async fn probe(&self) -> Result<Reached, TrackerError> {

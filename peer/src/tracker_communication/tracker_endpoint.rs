@@ -1,6 +1,7 @@
 //! The expected tracker: its address, and the key that it must prove before any request is sent.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use commons::keys::PublicKey;
@@ -25,13 +26,16 @@ pub(crate) struct TrackerEndpoint {
     failed: Mutex<Option<TrackerLoss>>,
     /// The message of the day, which came with the sign-in.
     motd: OnceLock<String>,
+    /// True if the present session acts as an admin, or the last one did.
+    is_admin: AtomicBool,
 }
 
 impl TrackerEndpoint {
     /// Describes a tracker by its address, and its key if that is known. `given` says that the user gave the key.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
         let key = key.map(OnceLock::from).unwrap_or_default();
-        Self { address, key, given, failed: Mutex::default(), motd: OnceLock::new() }
+        let is_admin = AtomicBool::default();
+        Self { address, key, given, failed: Mutex::default(), motd: OnceLock::new(), is_admin }
     }
 
     /// The tracker's address (host and port).
@@ -62,6 +66,16 @@ impl TrackerEndpoint {
     /// Stores the message of the day. Only the first one is kept.
     pub(crate) fn note_motd(&self, text: &str) {
         let _ = self.motd.set(text.to_owned());
+    }
+
+    /// True if the tracker says that the session acts as an admin.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.is_admin.load(Ordering::Relaxed)
+    }
+
+    /// Stores the role of a session that has just signed in.
+    pub(crate) fn note_admin(&self, is_admin: bool) {
+        self.is_admin.store(is_admin, Ordering::Relaxed);
     }
 
     /// Connects, encrypts, and checks the key. A key that is met first is required from then on.

@@ -216,7 +216,8 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
             continue;
         };
         let of_sign_in = [service.new_key(), service.take_moved(), service.motd()];
-        let rows = of_sign_in.iter().flatten().flat_map(events::event);
+        let role = service.is_admin().then(tab_events::admin).unwrap_or_default();
+        let rows = of_sign_in.iter().flatten().flat_map(events::event).chain(role);
         tab.output
             .show(&events::snapshot(&subscription.snapshot).into_iter().chain(rows).collect::<Vec<_>>())
             .await?;

@@ -1,6 +1,7 @@
 //! The events that only tabs get: what kind of program serves the page, and why it ends.
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::api::error::CommandError;
 use crate::frontends::json::events;
@@ -38,6 +39,11 @@ impl Program {
         let Self { hosts_tracker, ends_at_sign_out } = self;
         events::line(&ProgramEvent { event: "program", hosts_tracker, ends_at_sign_out })
     }
+}
+
+/// Renders the role of an admin, which follows the snapshot.
+pub(crate) fn admin() -> Vec<String> {
+    events::line(&json!({"event": "admin"}))
 }
 
 /// Renders the end of a sign-in.
