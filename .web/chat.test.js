@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 
 import {
   PASSWORD, byName, connection, conversationButton, conversations, createRoom, folder, frame, joinRoom, leave, log, openChat, openConversation, openPage,
-  received, registered, roomOfThree, say, shows, signIn, startPeer, startProgram, startTracker, upgrade,
+  received, registered, roomOfThree, say, shows, signIn, startPeer, startProgram, startTracker, until, upgrade,
 } from "./harness.js";
 
 const exists = locator => locator.waitFor();
@@ -105,6 +105,26 @@ describe("a room of three", () => {
     for (const page of [ana, bob, carla]) {
       assert.deepEqual(page.problems, []);
     }
+  });
+
+  it("shows each person as online or offline, and nobody as both", async () => {
+    const tracker = await startTracker();
+    const [ana, bob, carla] = await roomOfThree(tracker, "sala");
+    await openChat(ana, "bob");
+    await say(ana, "hello");
+    await shows(ana, "hello");
+    const online = () => ana.locator(".avatar.online").evaluateAll(found => found.map(it => it.closest("li").querySelector(".row-name").innerText.split(" ")[0]).sort().join(" "));
+    const subtitle = words => ana.locator("#subtitle").getByText(words).waitFor();
+    await until(async () => (await online()) === "@bob ana bob bob carla");
+    await bob.peer.stop("SIGKILL");
+    await until(async () => (await online()) === "ana carla");
+    await subtitle("private chat · offline");
+    await tracker.stop("SIGKILL");
+    await exists(connection(ana).getByText("offline: tracker", { exact: true }));
+    await carla.peer.stop("SIGKILL");
+    await until(async () => (await online()) === "ana");
+    await openConversation(ana, "sala");
+    await subtitle("with bob and carla · 0 of 2 online");
   });
 
   it("goes on without the tracker, and notices its return", async () => {

@@ -3,7 +3,7 @@
 // `BIN` names the folder of the programs (default: `../target/debug`), `CHROMIUM` the browser.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -65,6 +65,18 @@ export async function startTracker({ listen = "127.0.0.1:0", data = folder() } =
   return { address: found[1], data, stop };
 }
 
+/** Carries out a task of the tracker program on its data folder, as its operator does. */
+export const operate = (tracker, ...task) => execFileSync(path.join(BIN, "tracker"), ["--data", tracker.data, ...task], { encoding: "utf8", stdio: "pipe" });
+
+/** Gives a user another password, as the operator does: the tracker must be stopped. Returns the tracker, which runs again. */
+export async function resetPassword(tracker, username, password) {
+  await tracker.stop("SIGTERM");
+  const file = path.join(folder(), "password");
+  writeFileSync(file, password);
+  operate(tracker, "reset-password", username, "--password-file", file);
+  return startTracker({ listen: tracker.address, data: tracker.data });
+}
+
 /** Starts a peer that serves its page, and nothing else. */
 export async function startPeer(tracker, { data = folder(), web } = {}) {
   const args = ["--tracker", tracker.address, "--data", data, "--web", ...(web ? [web] : [])];
@@ -74,11 +86,11 @@ export async function startPeer(tracker, { data = folder(), web } = {}) {
 }
 
 /** Starts a peer that takes JSON commands and prints events, with or without a page. */
-export async function startProgram(tracker, username, { data = folder(), web = false, input = ["--input", "json"] } = {}) {
+export async function startProgram(tracker, username, { data = folder(), web = false, input = ["--input", "json"], more = [] } = {}) {
   const passwordFile = path.join(data, "password");
   writeFileSync(passwordFile, PASSWORD);
   const account = ["--username", username, "--password-file", passwordFile, "--register"];
-  const args = ["--tracker", tracker.address, "--data", data, ...account, ...input, "--output", "json", ...(web ? ["--web"] : [])];
+  const args = ["--tracker", tracker.address, "--data", data, ...account, ...input, "--output", "json", ...(web ? ["--web"] : []), ...more];
   const { child, rows, found, stop } = await start("peer", args, web ? /"event":"web".*"url":"([^"]+)"/ : /"event":"logged_in"/, "pipe");
   const listeners = new Set();
   rows.on("line", row => {

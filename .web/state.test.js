@@ -75,6 +75,19 @@ describe("events", () => {
     assert.equal(state_.connectionWords(state), "connected");
   });
 
+  it("show a person as online by one rule in all places", () => {
+    const { state, give, sala, direct } = signedIn();
+    const online = () => [state_.onlineUsers(state), state_.membersOf(state, sala).flatMap(it => (it.connected ? [it.username] : [])), state_.membersOf(state, direct)[1].connected];
+    assert.deepEqual(online(), [["bob", "carla"], ["ana", "bob", "carla"], true]);
+    assert.deepEqual(give("link", { peer: "bob", state: "down" }), ["refresh"]);
+    assert.deepEqual(online(), [["carla"], ["ana", "carla"], false], "a program that was killed");
+    give("room_update", { room: "sala", change: "online", username: "bob", room_state: room("ana", "bob", "carla") });
+    assert.deepEqual(online(), [["bob", "carla"], ["ana", "bob", "carla"], true]);
+    give("link", { peer: "carla", state: "up", encrypted: true });
+    give("tracker", { state: "lost" });
+    assert.deepEqual(online(), [["carla"], ["ana", "carla"], false], "without a tracker only links count");
+  });
+
   it("forget everything at a sign-out", () => {
     const { state, give } = signedIn();
     give("message", from("bob", "m1"));

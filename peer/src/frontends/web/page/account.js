@@ -1,7 +1,7 @@
-/** The page of the account: state of the connection, settings, devices, password, identity, and the end of the account. */
+/** The dialog of the account and its settings. */
 
 import { secret } from "./dialogs.js";
-import { box, button, buttons, element, on, paragraph, span } from "./dom.js";
+import { box, button, buttons, element, factList, on, paragraph, section, span } from "./dom.js";
 import { safeRow } from "./safe_text.js";
 import { showOutbox } from "./search.js";
 import { tooShort } from "./sign_in.js";
@@ -10,16 +10,16 @@ import { keyGroups } from "./words.js";
 /** @param {App} app */
 export function showAccount(app) {
 	const { state } = app;
+	/** @type {[string, string][]} */
 	const facts = [
 		["Name", safeRow(state.me)],
 		["Tracker", `${safeRow(state.trackerAddress)} (${state.tracker === "connected" ? "connected" : "out of reach"})`],
 		["Key of the tracker", keyGroups(state.trackerKey) || "not known"],
 		["Takes links at", safeRow(state.listening)],
 	];
-	const section = (title, ...content) => element("section", { class: "settings" }, element("h3", { text: title }), ...content);
 	app.dialog.show(
 		"Account and settings",
-		element("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })])),
+		factList(facts),
 		buttons(button("Waiting messages", () => app.tried(() => showOutbox(app)))),
 		section("Away", away(app)),
 		section("Notifications", notifications(app)),
@@ -150,14 +150,24 @@ function exportIdentity(app) {
 
 /** @param {App} app */
 function deleteAccount(app) {
-	const text = "Your account, your key and all messages on this computer are deleted for ever. Your rooms go to their other members. Your name becomes free.";
-	return app.confirmed({ title: "Delete the account?", text, action: "Delete for ever", password: true, danger: true }, async password => {
-		await app.command("delete_account", { password });
-		app.end("The account is deleted.");
+	const { state } = app;
+	const ownsRooms = [...state.rooms, ...[...state.conversations.values()].map(it => it.snapshot)].some(room => room?.owner === state.me);
+	const rooms = element("input", { type: "checkbox" });
+	const question = {
+		title: "Delete the account?",
+		text: `Your account, your key and all messages on this computer are deleted for ever. Your name becomes free.${ownsRooms ? " Your rooms go to the members who are in them longest." : ""}`,
+		option: ownsRooms && element("label", {}, rooms, " Delete my rooms instead, for all their members"),
+		action: "Delete for ever",
+		password: true,
+		danger: true,
+	};
+	return app.confirmed(question, async password => {
+		await app.command("delete_account", { password, rooms: rooms.checked ? "delete" : undefined });
+		state.endsAtSignOut ? app.end("The account is deleted.") : app.signIn.say("The account is deleted.");
 	});
 }
 
-/** @param {Blob} file @param {string} name */
+/** @param {Blob} file */
 export function download(file, name) {
 	const href = URL.createObjectURL(file);
 	element("a", { href, download: name }).click();

@@ -1,16 +1,17 @@
-/** What a person can do on the page: each action is a command to the peer, which decides, and its answer on the page. */
+/** The actions of a person: each is a command to the peer, which decides, and its answer on the page. */
 
 import { download } from "./account.js";
 import { ask } from "./dialogs.js";
+import { paragraph } from "./dom.js";
 import { markRead } from "./events.js";
 import { safetyNumber } from "./members.js";
 import { safeRow } from "./safe_text.js";
-import { addressIn, conversationOf, currentConversations, openConversation } from "./state.js";
+import { addressIn, conversationOf, currentConversations, onlineUsers, openConversation } from "./state.js";
 import { View } from "./view.js";
 import { counted } from "./words.js";
 
 export class Actions extends View {
-	/** Opens a conversation, at a message if the key of one is given. @param {string} key @param {string | null} [message] */
+	/** Opens a conversation, at a message if the key of one is given. */
 	open(key, message = null) {
 		const { app } = this;
 		const { state } = this;
@@ -49,7 +50,7 @@ export class Actions extends View {
 		next && this.open(next.key);
 	}
 
-	/** Opens the private chat with a user, which begins if there is none. @param {string} name */
+	/** Opens the private chat with a user, which begins if there is none. */
 	openDirect(name) {
 		return this.app.tried(async () => {
 			const address = { to: name };
@@ -59,24 +60,32 @@ export class Actions extends View {
 		});
 	}
 
-	/** @param {"create" | "join"} command @param {string} room */
 	async enter(command, room) {
 		await this.app.command(command, { room });
 		this.open(conversationOf(this.state, { room }).key);
 		this.app.refresh();
 	}
 
-	/** @param {string} room */
 	join(room) {
 		return this.app.tried(() => this.enter("join", room));
 	}
 
-	/** @param {Conversation} conversation */
+	/** Leaves a room, or closes a private chat, which stays in the list. */
 	leave({ address, key, title, snapshot }) {
 		const name = safeRow(title);
-		const seat = snapshot?.owner === this.state.me ? "You stay its owner, and your seat is kept." : "Your seat becomes free, and somebody else may take it.";
-		const text = "to" in address ? `The link to ${safeRow(address.to)} ends. Both of you can write again at any time.` : `${seat} Your messages that still wait are given up.`;
-		return this.app.confirmed({ title: `Leave ${name}?`, text, action: `Leave ${name}`, danger: true }, async () => {
+		const isOwner = snapshot?.owner === this.state.me;
+		const seat = isOwner ? "You stay its owner, your seat is kept, and you can return at any time." : "Your seat becomes free, and somebody else may take it.";
+		const question = {
+			title: `Leave ${name}?`,
+			text: `${seat} Your messages that still wait are given up.`,
+			action: `Leave ${name}`,
+			danger: true,
+		};
+		if ("to" in address) {
+			const text = `${safeRow(address.to)} sees that you left. The chat stays in your list, and goes on with the next message of one of you.`;
+			Object.assign(question, { title: `Close the chat with ${safeRow(address.to)}?`, text, action: "Close the chat" });
+		}
+		return this.app.confirmed(question, async () => {
 			await this.app.command("leave", { conversation: address });
 			if (this.state.open === key) {
 				this.close();
@@ -86,14 +95,12 @@ export class Actions extends View {
 		});
 	}
 
-	/** @param {Conversation} conversation */
 	deleteRoom({ address, title }) {
 		const text = "The room ends for all members. Everybody keeps the messages on their own computer.";
 		const question = { title: `Delete ${safeRow(title)}?`, text, action: "Delete the room", danger: true };
 		return this.app.confirmed(question, () => this.app.command("delete", address));
 	}
 
-	/** @param {Conversation} conversation */
 	forget(conversation) {
 		const name = safeRow(conversation.title);
 		const text = "All its messages are erased here. Other members keep theirs.";
@@ -113,7 +120,6 @@ export class Actions extends View {
 		});
 	}
 
-	/** @param {Conversation} conversation @param {string} text */
 	async say(conversation, text) {
 		conversation.firstUnread = null;
 		this.app.messages.follow();
@@ -122,7 +128,6 @@ export class Actions extends View {
 		await this.app.command("say", { conversation: conversation.address, text });
 	}
 
-	/** Takes back a message that nobody has confirmed. Returns true if it did. @param {string} message */
 	withdraw(message) {
 		const question = { title: "Withdraw this message?", text: "It is deleted here, and nobody receives it.", action: "Withdraw it", danger: true };
 		return this.app.confirmed(question, async () => {
@@ -133,7 +138,6 @@ export class Actions extends View {
 		});
 	}
 
-	/** @param {string} user @param {boolean} isBlocked */
 	block(user, isBlocked) {
 		return this.app.tried(async () => {
 			await this.app.command(isBlocked ? "block" : "unblock", { user });
@@ -142,14 +146,12 @@ export class Actions extends View {
 		});
 	}
 
-	/** @param {string} user */
 	accept(user) {
 		const text = "If somebody else uses this name, they can read what you write from now on. Compare the safety numbers first.";
 		const question = { title: `Accept the new key of ${safeRow(user)}?`, text, action: "Accept", danger: true };
 		return this.app.confirmed(question, () => this.app.command("accept", { user }));
 	}
 
-	/** @param {string} user */
 	showSafetyNumber(user) {
 		return this.app.tried(async () => {
 			const answer = await this.app.command("verify", { user });
@@ -164,7 +166,11 @@ export class Actions extends View {
 					this.app.received({ event: "key_verified", peer: user });
 					this.app.dialog.close();
 				});
-			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, this.state.me, verified));
+			const differ = () => {
+				const text = `Somebody may stand between you and ${safeRow(user)}, and read and change what you write. Nothing was accepted. Write no secrets here. Compare once more, by voice or in person; if the numbers differ again, block this user and meet.`;
+				this.app.dialog.show("The numbers differ", paragraph("", text));
+			};
+			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, this.state.me, verified, differ));
 		});
 	}
 
@@ -198,7 +204,6 @@ export class Actions extends View {
 		}
 	}
 
-	/** @param {Conversation} conversation */
 	export(conversation) {
 		return this.app.tried(async () => {
 			const { history, notices } = this.app;
@@ -221,13 +226,19 @@ export class Actions extends View {
 		this.app.draw();
 	}
 
-	/** Signs out or quits. The peer may end before it answers. @param {"sign_out" | "quit"} command */
-	end(command) {
-		return this.app.tried(async () => {
+	/** Signs out or quits, and asks first if others need the tracker in this peer. The peer may end before it answers. */
+	async end(command) {
+		const { hosts, endsAtSignOut } = this.state;
+		const isEnd = command === "quit" || endsAtSignOut;
+		const others = onlineUsers(this.state).length;
+		const people = others ? `${counted(others, "other person", "other people")} online` : "others";
+		const text = `This computer runs the tracker for ${people}. It ends with this peer: until you start it again, nobody can sign in, or create or join a room.`;
+		if (hosts && isEnd && (await ask({ title: "End the tracker too?", text, action: "End peer and tracker", danger: true })) === null) {
+			return;
+		}
+		await this.app.tried(async () => {
 			const isLost = await this.app.command(command).catch(error => error.code === "PEER_LOST" || Promise.reject(error));
-			command === "quit" || isLost === true
-				? this.app.end("You are signed out, and the peer has ended. Start it again to come back.")
-				: this.app.received({ event: "signed_out" });
+			isEnd || isLost === true ? this.app.end("You are signed out.") : this.app.received({ event: "signed_out" });
 		});
 	}
 }

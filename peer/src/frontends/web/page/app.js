@@ -1,9 +1,4 @@
-/**
- * The start of the page, and what connects its parts.
- *
- * Path of an event: `connection.js` → `events.js` changes the state → the views draw it, at most once a frame. Path of a
- * click: view → `actions.js` → `connection.js`.
- */
+/** The start of the page, and what connects its parts. */
 
 import { showAccount } from "./account.js";
 import { Actions } from "./actions.js";
@@ -29,7 +24,7 @@ import { errorWords, listed } from "./words.js";
 /** Time between two looks at the tracker's lists while somebody uses the page, in milliseconds. */
 const REFRESH = 10_000;
 
-/** Time in milliseconds for which a key or a click counts as use. Commands keep the history unlocked: an unused page sends none. */
+/** Time for which a key or a click counts as use, in milliseconds. Commands keep the history unlocked: an unused page sends none. */
 const ACTIVE = 60_000;
 
 /** Time between two drawings of a page that nobody sees, in milliseconds. */
@@ -88,7 +83,6 @@ export class App {
 		this.draw();
 	}
 
-	/** @param {string} command @param {Fields} [fields] */
 	command(command, fields) {
 		return this.connection.request(command, fields);
 	}
@@ -103,15 +97,16 @@ export class App {
 	#effects = {
 		restart: ({ words }) => this.#restart(words),
 		signed_in: () => this.#signedIn(),
-		refresh: () => this.refresh(),
+		refresh: ({ after = 0 }) => setTimeout(() => this.refresh(), after),
 		reload: ({ conversation }) => this.history.reload(conversation),
 		members: ({ conversation }) => this.#askMembers(conversation),
 		alert: ({ conversation, message }) => this.notices.alert(conversation, message),
 		received: ({ conversation, message }) => this.notices.received(conversation, message),
+		ended: ({ words }) => this.end(words),
 		toast: ({ text, bad }) => this.notices.toast(text, bad),
 	};
 
-	/** Goes on from a snapshot, or from the end of a session for a reason. @param {string} [words] */
+	/** Goes on from a snapshot, or from the end of a session for a reason. */
 	#restart(words) {
 		if (this.state.phase === "signed_in") {
 			this.#signedIn();
@@ -145,7 +140,10 @@ export class App {
 		for (const it of currentConversations(state).filter(it => it.loaded === "yes")) {
 			void this.#questions.ask(`receipts ${it.key}`, () => this.history.readReceipts(it));
 		}
-		void this.#questions.ask("kept", () => this.actions.loadKept());
+		void this.#questions.ask("kept", async () => {
+			await this.actions.loadKept();
+			this.#isUsed && this.#read();
+		});
 		this.refresh();
 	}
 
@@ -166,7 +164,7 @@ export class App {
 		likely.filter(it => it.loaded !== "yes").forEach(it => void this.history.load(it));
 	}
 
-	/** Asks what vouches for the members of a conversation. @param {Conversation} conversation */
+	/** Asks what vouches for the members of a conversation. */
 	#askMembers(conversation) {
 		void this.#questions.ask(conversation.key, async () => {
 			const answer = await this.#asked("users", { conversation: conversation.address });
@@ -182,12 +180,12 @@ export class App {
 		const { state } = this;
 		if (connectionWords(state) === "connected") {
 			const [peers, rooms] = await Promise.all([this.#asked("peers"), this.#asked("rooms")]);
-			state.online = peers?.peers.map(it => it.username) ?? state.online;
+			state.online = peers ? new Set(peers.peers.flatMap(it => (it.connected ? [it.username] : []))) : state.online;
 			state.rooms = rooms?.rooms ?? state.rooms;
 		}
 	}
 
-	/** Returns an answer, or `null` if there is none now: the next look brings it. @param {string} command @param {Fields} [fields] */
+	/** Returns an answer, or `null` if there is none now: the next look brings it. */
 	async #asked(command, fields) {
 		try {
 			return await this.command(command, fields);
@@ -212,11 +210,12 @@ export class App {
 		this.#forget("refused");
 	}
 
-	/** @param {string} words */
-	end(words) {
+	/** @param {string} why a sentence */
+	end(why) {
+		const tracker = this.state.hosts ? " So has the tracker on this computer." : "";
 		this.connection.stop();
 		byId("nothing-title").textContent = "The peer has ended";
-		byId("nothing-words").textContent = words;
+		byId("nothing-words").textContent = `${why}${tracker} To sign in again, start it where you started it before, and open the link that it prints.`;
 		this.#forget("ended");
 	}
 
@@ -238,13 +237,12 @@ export class App {
 		}
 	}
 
-	/** Asks a question, and does something with the answer unless the user cancels. @param {Question} question @param {(answer: string) => Promise<unknown>} action */
+	/** Asks a question, and does something with the answer unless the user cancels. @param {Question} question */
 	async confirmed(question, action) {
 		const answer = await ask(question);
 		return answer === null ? undefined : this.tried(() => action(answer));
 	}
 
-	/** @param {unknown} error */
 	words(error) {
 		if (!(error instanceof CommandError)) {
 			console.error(error);
@@ -316,7 +314,6 @@ export class App {
 		}
 	}
 
-	/** @param {Conversation} conversation */
 	#drawTop(conversation) {
 		const { state } = this;
 		const { snapshot, address, ended } = conversation;
@@ -328,6 +325,7 @@ export class App {
 		byId("subtitle").textContent = "to" in address ? `private chat · ${online ? "online" : "offline"}` : snapshot ? room : "";
 		byId("delete-button").hidden = snapshot?.owner !== state.me || ended;
 		byId("leave").hidden = ended;
+		byId("leave-words").textContent = "to" in address ? "Close" : "Leave";
 		byId("members-toggle").hidden = hasEnded(conversation);
 	}
 

@@ -66,7 +66,7 @@ function bannersOf({ actions, received, state }) {
 		banners.push({
 			key: "ended",
 			text: "You are not in this conversation any more. Its messages are still on this computer.",
-			actions: isThere ? [["Enter it again", enter]] : [],
+			actions: isThere ? [["Join again", enter]] : [],
 		});
 	}
 	return banners;

@@ -12,7 +12,6 @@ const ROWS_MAX = 8;
 
 const DRAFT = "draft ";
 
-/** @param {string} text */
 const bytesOf = text => new TextEncoder().encode(text).length;
 
 export class Composer extends View {
@@ -23,7 +22,6 @@ export class Composer extends View {
 	/** The text for which the entry has its height. */
 	#measured = "";
 
-	/** @param {App} app */
 	constructor(app) {
 		super(app);
 		on("composer", "submit", () => this.#send());
@@ -80,7 +78,7 @@ export class Composer extends View {
 		}
 	}
 
-	/** Keeps the text for a reload, and shows a problem. @param {string} problem */
+	/** Keeps the text for a reload, and shows a problem. */
 	#changed(problem) {
 		this.#problem.textContent = problem;
 		if (this.#key) {

@@ -1,9 +1,4 @@
-/**
- * The WebSocket to the peer that serves this page.
- *
- * Another program may have taken the port of a peer that has ended, so the peer proves first that it knows the token
- * (docs/protocol.md). A command has an id, and its answer has the same one as `in_reply_to`.
- */
+/** The WebSocket to the peer that serves this page. */
 
 /** First and longest wait between attempts to reach the peer, in milliseconds. */
 const BACKOFF = [250, 8000];
@@ -13,7 +8,6 @@ const [REFUSED, TOO_MANY] = [1008, 1013];
 
 /** An answer that is an error, or the loss of the connection. */
 export class CommandError extends Error {
-	/** @param {Record<string, any>} event */
 	constructor(event) {
 		super(event.message);
 		this.event = event;
@@ -21,7 +15,6 @@ export class CommandError extends Error {
 	}
 }
 
-/** The connection, which opens again by itself. */
 export class Connection {
 	/** @type {WebSocket | null} */
 	#socket = null;
@@ -42,7 +35,7 @@ export class Connection {
 		this.to = to;
 	}
 
-	/** Connects with a token, now and whenever the connection is lost. @param {string} token */
+	/** Connects with a token, now and whenever the connection is lost. */
 	start(token) {
 		this.stop();
 		this.#token = token;
@@ -65,7 +58,7 @@ export class Connection {
 		}
 	}
 
-	/** @param {string} command @param {Fields} [fields] @returns {Promise<PeerEvent>} */
+	/** @returns {Promise<PeerEvent>} */
 	request(command, fields) {
 		if (!this.#isGreeted) {
 			return Promise.reject(lost());
@@ -127,7 +120,6 @@ export class Connection {
 		}
 	}
 
-	/** @param {number} code */
 	#closed(code) {
 		const isRefused = code === REFUSED && this.#isProven && !this.#isGreeted;
 		this.#socket = null;
@@ -153,7 +145,7 @@ export class Connection {
 /** @param {Uint8Array} bytes */
 const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 
-/** Returns true if a message proves that its sender knows the token (docs/protocol.md). @param {string} token @param {string} nonce @param {string} data */
+/** Returns true if a message proves that its sender knows the token (docs/protocol.md). */
 async function proves(token, nonce, data) {
 	const bytes = text => new TextEncoder().encode(text);
 	const key = await crypto.subtle.importKey("raw", bytes(token), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);

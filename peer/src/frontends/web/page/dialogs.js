@@ -1,6 +1,6 @@
-/** Dialogs: one for pages of the program, and small ones that ask for a password or a confirmation. The browser keeps the focus inside, and Escape closes them. */
+/** The large dialog, and small ones that ask. The browser keeps the focus inside, and Escape closes them. */
 
-import { button, buttons, byId, element, on, paragraph } from "./dom.js";
+import { button, buttons, byId, element, factList, on, paragraph } from "./dom.js";
 import { PEER_AWAY } from "./state.js";
 
 export class Dialog {
@@ -12,7 +12,7 @@ export class Dialog {
 		on(this.#dialog, "click", event => event.target === this.#dialog && this.close());
 	}
 
-	/** Shows a page in place of the present one. @param {string} title @param {...Node} content */
+	/** @param {...Node} content */
 	show(title, ...content) {
 		byId("dialog-title").textContent = title;
 		byId("dialog-body").replaceChildren(...content);
@@ -28,7 +28,7 @@ export class Dialog {
 	}
 }
 
-/** Returns an entry for a password, which takes none while the peer is away. @param {string} autocomplete @param {string} [label] */
+/** Returns an entry for a password, which takes none while the peer is away. */
 export const secret = (autocomplete, label) =>
 	element("input", { type: "password", "aria-label": label, placeholder: label, autocomplete, readonly: document.body.dataset.connection === PEER_AWAY });
 
@@ -37,18 +37,21 @@ export const secret = (autocomplete, label) =>
  * @param {Question} question
  * @returns {Promise<string | null>}
  */
-export function ask({ title, text, action, password = false, code = false, danger = false, problem = "" }) {
+export function ask({ title, text, action, password = false, code = false, danger = false, problem = "", facts = [], option }) {
 	return new Promise(resolve => {
 		const entry = code ? secret("off", "Registration code") : secret("current-password", "Password");
 		const act = element("button", { class: danger ? "danger" : "primary", text: action });
+		const cancel = button("Cancel", () => dialog.close());
 		const form = element(
 			"form",
 			{ class: "question" },
 			element("h2", { text: title, id: "question-title" }),
 			paragraph("", text),
+			factList(facts),
 			element("p", { class: "problem", role: "alert", text: problem }),
+			option,
 			password && paragraph("field", entry),
-			buttons(act, button("Cancel", () => dialog.close())),
+			buttons(act, cancel),
 		);
 		const dialog = element("dialog", { class: "small-dialog", "aria-labelledby": "question-title" }, form);
 		/** @type {string | null} */
@@ -65,6 +68,7 @@ export function ask({ title, text, action, password = false, code = false, dange
 		});
 		document.body.append(dialog);
 		dialog.showModal();
-		(password ? entry : act).focus();
+		// Enter must not do what cannot be undone.
+		(password ? entry : danger ? cancel : act).focus();
 	});
 }

@@ -30,40 +30,42 @@ export function element(tag, { text = "", on: act, ...attributes } = {}, ...chil
 	return made;
 }
 
-/** @param {string} text @param {() => unknown} on @param {string} [classes]
+/** @param {string} [classes]
  * @param {string} [label] a longer name, which begins with the text */
 export const button = (text, on, classes, label) =>
 	element("button", { type: "button", text, on, class: classes, "aria-label": label });
 
-/** @param {string} classes @param {any[]} children */
 export const paragraph = (classes, ...children) => element("p", { class: classes }, ...children);
 
-/** @param {string} classes @param {any[]} children */
 export const span = (classes, ...children) => element("span", { class: classes }, ...children);
 
-/** @param {string} classes @param {any[]} children */
 export const box = (classes, ...children) => element("div", { class: classes }, ...children);
 
-/** Calls a function at each event of an element. @param {string | EventTarget} of @param {string} name @param {(event: any) => unknown} act */
+/** @param {string | EventTarget} of */
 export const on = (of, name, act) => (typeof of === "string" ? byId(of) : of).addEventListener(name, act);
 
-/** Returns text for screen readers only. @param {string} text */
+/** Returns text for screen readers only. */
 export const unseen = text => span("hidden", text);
 
-/** @param {...HTMLElement} buttons */
+export const section = (title, ...content) => element("section", { class: "settings" }, element("h3", { text: title }), ...content);
+
+/** @param {[string, string][]} facts */
+export const factList = facts =>
+	element("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })]));
+
+/** @param {...(HTMLElement | false)} buttons */
 export const buttons = (...buttons) => paragraph("buttons", ...buttons);
 
-/** @param {string} tag @param {Record<string, any>} attributes */
 function svgElement(tag, attributes) {
 	const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
 	Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
 	return made;
 }
 
-/** Returns a sign that goes before words which say the same. @param {string} sign */
+/** Returns a sign that goes before words which say the same. */
 export const icon = sign => element("span", { class: "sign", "aria-hidden": "true", text: sign });
 
-/** Returns a QR code as a drawing. @param {string[]} rows with `#` for a dark square @param {string} label */
+/** @param {string[]} rows with `#` for a dark square */
 export function squares(rows, label) {
 	const size = rows.length + 8;
 	const d = rows.flatMap((row, y) => [...row].map((square, x) => (square === "#" ? `M${x + 4} ${y + 4}h1v1h-1z` : ""))).join("");
@@ -72,14 +74,11 @@ export function squares(rows, label) {
 	return svg;
 }
 
-/** @param {string} name @param {string} [classes] */
 export const avatar = (name, classes = "") =>
 	element("span", { class: `avatar hue-${hue(name)} ${classes}`, "aria-hidden": "true", text: initial(name) });
 
-/** @param {string} name */
 export const initial = name => (Array.from(name)[0] ?? "?").toUpperCase();
 
-/** @param {string} name */
 export const hue = name => Array.from(name).reduce((sum, c) => (sum * 131 + (c.codePointAt(0) ?? 0)) % 65521, 7) % 8;
 
 /**
@@ -92,12 +91,17 @@ export const hue = name => Array.from(name).reduce((sum, c) => (sum * 131 + (c.c
  * @param {(item: T) => HTMLElement} build
  */
 export function keyedList(list, items, keyOf, lookOf, build) {
-	const left = new Map(Array.from(/** @type {NodeListOf<HTMLElement>} */ (list.childNodes), node => [node.dataset.key, node]));
+	const kept = new Set(items.map(keyOf));
+	/** @type {Map<string | undefined, HTMLElement>} */
+	const nodes = new Map();
+	for (const node of Array.from(/** @type {NodeListOf<HTMLElement>} */ (list.childNodes))) {
+		// What goes is removed first, so that what stays need not move.
+		kept.has(node.dataset.key ?? "") ? nodes.set(node.dataset.key, node) : node.remove();
+	}
 	let place = list.firstChild;
 	for (const item of items) {
 		const [key, look] = [keyOf(item), lookOf(item)];
-		const old = left.get(key);
-		left.delete(key);
+		const old = nodes.get(key);
 		let node = old;
 		if (old?.dataset.look !== look) {
 			node = build(item);
@@ -115,11 +119,10 @@ export function keyedList(list, items, keyOf, lookOf, build) {
 		list.insertBefore(/** @type {Node} */ (node), place);
 		focused && focused.focus();
 	}
-	left.forEach(node => node.remove());
 }
 
-/** Replaces an element, and puts the focus on the button that stands for the focused one. @param {HTMLElement} old @param {HTMLElement} node */
-export function replaceKeepingFocus(old, node) {
+/** Replaces an element, and puts the focus on the button that stands for the focused one. */
+function replaceKeepingFocus(old, node) {
 	const at = Array.from(old.querySelectorAll("button")).findIndex(it => it === document.activeElement);
 	old.replaceWith(node);
 	node.querySelectorAll("button")[at]?.focus({ preventScroll: true });

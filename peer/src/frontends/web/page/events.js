@@ -1,18 +1,16 @@
-/**
- * The reducer of the page: how each event of the peer changes the state.
- *
- * The events are those of `--output json` (docs/protocol.md). `apply` has no clock, no socket and no document. It
- * returns effects, which `app.js` carries out.
- */
+/** The reducer of the page: how each event of the peer changes the state. */
 
-import { append, messageKey } from "./rows.js";
+import { append, messageKey, newVersion } from "./rows.js";
 import { safeRow } from "./safe_text.js";
 import { readSnapshot, signOut } from "./snapshot.js";
-import { addressIn, conversationOf, keyOf, openConversation, othersOf, userOf } from "./state.js";
-import { changeNote, errorWords, HIDDEN, missedNote } from "./words.js";
+import { addressIn, conversationOf, keyOf, openConversation, othersOf, readPresence, userOf } from "./state.js";
+import { changeNote, endWords, errorWords, HIDDEN, missedNote } from "./words.js";
 
 /** Own messages whose delivery is watched. */
 const WAITING_MAX = 10_000;
+
+/** Time in which the tracker notices that a program has ended, in milliseconds. */
+const NOTICED = 2000;
 
 /** Characters of a message that the list of conversations quotes. */
 const QUOTED = 120;
@@ -35,6 +33,16 @@ const HANDLERS = {
 		return [{ do: "restart" }];
 	},
 
+	program(state, { hosts_tracker, ends_at_sign_out }) {
+		Object.assign(state, { hosts: hosts_tracker, endsAtSignOut: ends_at_sign_out });
+	},
+
+	program_ended: (_, event) => [{ do: "ended", words: event.code ? endWords(event) : "It was ended on another page, or in its terminal." }],
+
+	admin(state) {
+		state.isAdmin = true;
+	},
+
 	logged_in(state, event) {
 		const isFirst = state.phase !== "signed_in";
 		Object.assign(state, { phase: "signed_in", me: event.username, tracker: "connected" });
@@ -43,7 +51,7 @@ const HANDLERS = {
 
 	signed_out(state, event) {
 		signOut(state);
-		return [{ do: "restart", words: event.code && errorWords(event) }];
+		return [{ do: "restart", words: event.code && endWords(event) }];
 	},
 
 	tracker(state, event) {
@@ -61,12 +69,14 @@ const HANDLERS = {
 			Object.assign(conversation, { rows: [], keys: new Set(), loaded: "no", older: false, last: null });
 		}
 		conversation.snapshot = room;
+		readPresence(state, room);
 		return [{ do: "members", conversation }, { do: "refresh" }];
 	},
 
 	room_update(state, event, now) {
 		const conversation = conversationOf(state, { room: event.room });
 		conversation.snapshot = event.room_state ?? conversation.snapshot;
+		readPresence(state, conversation.snapshot);
 		note(state, conversation, changeNote(event.change, event.username), now);
 		return [{ do: "members", conversation }, { do: "refresh" }];
 	},
@@ -100,6 +110,11 @@ const HANDLERS = {
 		user.linked = event.state === "up";
 		if (user.linked && user.trust !== "changed") {
 			user.trust = !event.encrypted ? "unencrypted" : event.verified ? "verified" : "unverified";
+		}
+		if (!user.linked) {
+			// The tracker may notice the end of a program later than the link.
+			state.online.delete(event.peer);
+			return [{ do: "refresh", after: NOTICED }];
 		}
 	},
 
@@ -218,11 +233,14 @@ const HANDLERS = {
 		if (event.in_reply_to !== undefined) {
 			return [];
 		}
+		if (event.code === "TRACKER_KEY_CHANGED") {
+			state.trackerReason = "OTHER_KEY";
+		}
 		return [{ do: "toast", text: errorWords(event), bad: true }];
 	},
 };
 
-/** Returns a conversation in which something has happened now. @param {State} state @param {Address} address @param {number} now */
+/** Returns a conversation in which something has happened now. @param {State} state @param {Address} address */
 function begun(state, address, now) {
 	const conversation = conversationOf(state, address);
 	conversation.ended = false;
@@ -230,7 +248,7 @@ function begun(state, address, now) {
 	return conversation;
 }
 
-/** Ends a conversation, which can still be read. @param {State} state @param {PeerEvent} event @param {string} text @param {number} now @returns {Effect[]} */
+/** @param {State} state @param {PeerEvent} event @returns {Effect[]} */
 function ended(state, event, text, now) {
 	const conversation = state.conversations.get(keyOf(addressIn(event)));
 	if (conversation && !conversation.ended) {
@@ -248,14 +266,14 @@ function recorded(state, { id, to }, record) {
 		const others = list => list.filter(name => name !== to);
 		Object.assign(delivery, { has: others(delivery.has), written: others(delivery.written), waits: others(delivery.waits) });
 		record(delivery);
-		message.version += 1;
+		message.version = newVersion();
 		if (!delivery.waits.length) {
 			state.waiting.delete(id);
 		}
 	}
 }
 
-/** @param {State} state @param {any} given @returns {Message} */
+/** @param {State} state @returns {Message} */
 export const messageRow = (state, given) => ({
 	kind: "message",
 	key: messageKey(given),
@@ -270,10 +288,10 @@ export const messageRow = (state, given) => ({
 	filtered: given.filtered === true,
 	missing: 0,
 	delivery: null,
-	version: 0,
+	version: newVersion(),
 });
 
-/** Takes over what `receipts` says about this user's last messages. @param {State} state @param {Conversation} conversation @param {any[]} receipts */
+/** Takes over what `receipts` says about this user's last messages. @param {State} state @param {Conversation} conversation */
 export function readReceipts(state, conversation, receipts) {
 	const known = new Map(receipts.map(receipt => [receipt.id, receipt]));
 	for (const row of conversation.rows) {
@@ -281,7 +299,7 @@ export function readReceipts(state, conversation, receipts) {
 		if (receipt) {
 			const { has, written = [], waits } = receipt;
 			row.delivery = { has, written, waits, failed: row.delivery?.failed ?? [] };
-			row.version += 1;
+			row.version = newVersion();
 			if (waits.length) {
 				state.waiting.set(row.id, row);
 			}
@@ -289,7 +307,7 @@ export function readReceipts(state, conversation, receipts) {
 	}
 }
 
-/** Takes over what `users` says about the keys of members. @param {State} state @param {any[]} members */
+/** Takes over what `users` says about the keys of members. @param {State} state */
 export function readTrust(state, members) {
 	for (const { username, trust } of members) {
 		if (username !== state.me) {
@@ -310,14 +328,13 @@ export function markRead(state) {
 	}
 }
 
-/** Keeps the newest message for the list. @param {Conversation} conversation @param {Message} message */
+/** @param {Conversation} conversation @param {Message} message */
 export function remember(conversation, { from, text, at, live, filtered }) {
 	if (live || !conversation.last || at >= conversation.last.at) {
 		conversation.last = { from, text: (filtered ? HIDDEN : text).slice(0, QUOTED).replace(/\s+/g, " "), at };
 	}
 }
 
-/** @param {string} text @param {string} name */
 export function namesUser(text, name) {
 	const [whole, part] = [text.toLowerCase(), name.toLowerCase()];
 	const isInWord = c => c !== undefined && /[\p{L}\p{N}_]/u.test(c);
@@ -331,7 +348,7 @@ export function namesUser(text, name) {
 
 let notes = 0;
 
-/** Adds a note at the end, or above a row. @param {State} state @param {Conversation} conversation @param {string} text @param {number} at @param {string} [above] a key */
+/** @param {State} state @param {Conversation} conversation @param {string} [above] a key */
 function note(state, conversation, text, at, above) {
 	notes += 1;
 	/** @type {Note} */
@@ -343,7 +360,7 @@ function note(state, conversation, text, at, above) {
 	}
 }
 
-/** Adds a note to each conversation with a user, and returns these conversations. @param {State} state @param {string} name @param {string} text @param {number} at */
+/** Adds a note to each conversation with a user, and returns these conversations. @param {State} state */
 function noteWith(state, name, text, at) {
 	const shared = [...state.conversations.values()].filter(it => !it.ended && othersOf(state, it).some(member => member.username === name));
 	shared.forEach(conversation => note(state, conversation, text, at));

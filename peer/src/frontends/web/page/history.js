@@ -1,4 +1,4 @@
-/** The messages that the page reads from the peer's history: the newest ones, older ones, and whole conversations. */
+/** The messages that the page reads from the peer's history. */
 
 import { isRead, messageRow, readReceipts, remember } from "./events.js";
 import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
@@ -16,12 +16,12 @@ export class HistoryReader extends View {
 	/** The marks in the session storage, as text. */
 	#kept = "{}";
 
-	/** Reads a page of a conversation, oldest first. @param {Conversation} conversation @param {number} lines @param {{ id: string, from: string }} [before] a message */
+	/** Reads a page of a conversation, oldest first. */
 	#page({ address }, lines, before) {
 		return this.app.command("history", { lines, conversation: address, before: before?.id, before_from: before?.from });
 	}
 
-	/** Reads the newest messages of a conversation, and who has the user's own ones. @param {Conversation} conversation */
+	/** Reads the newest messages of a conversation, and who has the user's own ones. */
 	async load(conversation) {
 		if (conversation.loaded === "loading") {
 			return;
@@ -52,21 +52,18 @@ export class HistoryReader extends View {
 		this.app.draw();
 	}
 
-	/** @param {Conversation} conversation */
 	async readReceipts(conversation) {
 		const { lines } = await this.app.command("receipts", { conversation: conversation.address });
 		readReceipts(this.state, conversation, lines);
 		this.app.draw();
 	}
 
-	/** @param {Conversation} conversation @param {any} error */
 	#failed(conversation, error) {
 		/** @type {Record<string, Conversation["loaded"]>} */
 		const states = { PASSWORD_WANTED: "locked", NO_CONVERSATION: "yes", PEER_LOST: "no" };
 		conversation.loaded = states[error.code] ?? "failed";
 	}
 
-	/** Reads a conversation anew, from its newest message. @param {Conversation} conversation */
 	reload(conversation) {
 		replace(conversation, []);
 		Object.assign(conversation, { detached: false, older: false, loaded: "no", last: null });
@@ -78,7 +75,7 @@ export class HistoryReader extends View {
 		[...this.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
 	}
 
-	/** Counts what came after the message that was last on the screen. @param {Conversation} conversation @param {Message[]} page */
+	/** Counts what came after the message that was last on the screen. @param {Message[]} page */
 	#countUnread(conversation, page) {
 		const isOnScreen = isRead(this.state, conversation);
 		if (conversation.read === null || isOnScreen) {
@@ -93,7 +90,6 @@ export class HistoryReader extends View {
 		}
 	}
 
-	/** Reads the messages before the oldest one on the page. @param {Conversation} conversation */
 	async loadOlder(conversation) {
 		const oldest = conversation.rows.find(row => row.kind === "message");
 		if (this.#busy.has(conversation.key) || !conversation.older || !oldest) {
@@ -113,7 +109,7 @@ export class HistoryReader extends View {
 		this.app.draw();
 	}
 
-	/** Opens the conversation of a message that was found, at that message. @param {any} line */
+	/** Opens the conversation of a message that was found, at that message. */
 	async show(line) {
 		const { state, actions } = this.app;
 		const conversation = conversationOf(state, addressIn(line));
@@ -128,7 +124,7 @@ export class HistoryReader extends View {
 		actions.open(conversation.key, key);
 	}
 
-	/** Returns a whole conversation as a file, one JSON object a line and the oldest message first. @param {Conversation} conversation */
+	/** Returns a whole conversation as a file, one JSON object a line and the oldest message first. */
 	async exported(conversation) {
 		const pages = [];
 		let count = 0;
@@ -148,7 +144,6 @@ export class HistoryReader extends View {
 		this.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));
 	}
 
-	/** Keeps these marks for a reload of the page. */
 	keepMarks() {
 		const marks = [...this.state.conversations.values()].flatMap(it => (it.read ? [[it.key, it.read]] : []));
 		const kept = JSON.stringify(Object.fromEntries(marks));

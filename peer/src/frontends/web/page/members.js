@@ -1,4 +1,4 @@
-/** The right side: the members of the open conversation, what vouches for each, and what can be done about it. */
+/** The right side: the members of the open conversation, and what vouches for each. */
 
 import { avatar, box, button, buttons, byId, element, icon, keyedList, on, paragraph, span, squares } from "./dom.js";
 import { safeRow } from "./safe_text.js";
@@ -19,7 +19,6 @@ export class MembersPanel extends View {
 	#isWide = matchMedia("(min-width: 66em)");
 	#isShown = this.#isWide.matches;
 
-	/** @param {App} app */
 	constructor(app) {
 		super(app);
 		const hide = () => {
@@ -32,7 +31,6 @@ export class MembersPanel extends View {
 		on(this.#isWide, "change", ({ matches }) => this.#show(matches));
 	}
 
-	/** @param {boolean} isShown */
 	#show(isShown) {
 		this.#isShown = isShown;
 		this.draw();
@@ -91,7 +89,7 @@ export class MembersPanel extends View {
 		return element("li", { class: "member" }, top, !isMe && this.#actions(username, conversation));
 	}
 
-	/** @param {string} name @param {Conversation} conversation */
+	/** @param {Conversation} conversation */
 	#actions(name, conversation) {
 		const { actions } = this.app;
 		const isBlocked = this.state.blocked.has(name);
@@ -112,8 +110,9 @@ export class MembersPanel extends View {
  * @param {PeerEvent} answer
  * @param {string} me
  * @param {() => unknown} verified
+ * @param {() => unknown} differ
  */
-export function safetyNumber({ user, number, qr, verified: isVerified, changed }, me, verified) {
+export function safetyNumber({ user, number, qr, verified: isVerified, changed }, me, verified, differ) {
 	const name = safeRow(user);
 	const groups = safeRow(number).split(" ").map(group => span("", group));
 	const done = paragraph("good", icon("✓"), "You compared this number before, and it was equal.");
@@ -124,6 +123,7 @@ export function safetyNumber({ user, number, qr, verified: isVerified, changed }
 		paragraph("digits", ...groups),
 		qr.length > 0 && squares(qr, "The safety number as a QR code"),
 		changed && paragraph("problem", `This number belongs to a key of ${name} that you have not accepted.`),
-		isVerified && !changed ? done : buttons(equal),
+		isVerified && !changed && done,
+		buttons(...(isVerified && !changed ? [] : [equal]), button("They differ", differ, "danger")),
 	);
 }

@@ -1,10 +1,6 @@
-/**
- * The messages of the open conversation on the screen.
- *
- * The page holds few rows: a window into the rows of the state, which moves as one scrolls and asks for older messages.
- */
+/** The messages of the open conversation on the screen. */
 
-import { box, byId, on, paragraph, replaceKeepingFocus } from "./dom.js";
+import { box, byId, keyedList, on, paragraph } from "./dom.js";
 import { markRead, namesUser } from "./events.js";
 import { buildRow, lookOf } from "./message_row.js";
 import { trim } from "./rows.js";
@@ -25,10 +21,6 @@ export class MessageList extends View {
 	#log = byId("log");
 	#edge = paragraph("edge", "");
 	#rows = box("log-rows");
-	/** @type {Map<Row, DrawnRow>} */
-	#nodes = new Map();
-	/** @type {WeakMap<Node, Row>} */
-	#rowOf = new WeakMap();
 	/** The first row in the page, unless the list follows the newest message. @type {Row | null} */
 	#top = null;
 	/** @type {string | null} */
@@ -39,7 +31,6 @@ export class MessageList extends View {
 	#unfolded = new Set();
 	#isScrollDue = false;
 
-	/** @param {App} app */
 	constructor(app) {
 		super(app);
 		this.#log.append(this.#edge, this.#rows);
@@ -51,7 +42,6 @@ export class MessageList extends View {
 		new ResizeObserver(() => this.state.following && this.#toEnd()).observe(this.#log);
 	}
 
-	/** Shows the newest message, and those that follow. */
 	follow() {
 		const { state } = this;
 		const conversation = openConversation(state);
@@ -64,7 +54,6 @@ export class MessageList extends View {
 		this.app.draw();
 	}
 
-	/** @param {string | null} key */
 	show(key) {
 		this.#target = key;
 	}
@@ -75,7 +64,6 @@ export class MessageList extends View {
 		if (this.#key !== state.open) {
 			this.#key = state.open;
 			this.#top = null;
-			this.#nodes.clear();
 			this.#rows.replaceChildren();
 			this.#expanded.clear();
 			this.#unfolded.clear();
@@ -97,11 +85,11 @@ export class MessageList extends View {
 		this.#drawEdge(conversation, first);
 		if (at >= 0) {
 			this.#target = null;
-			this.#reveal(rows[at]);
+			this.#reveal(rows[at].key);
 		} else if (state.following) {
 			this.#toEnd();
 		} else if (anchor) {
-			const now = this.#nodes.get(anchor.row)?.node.getBoundingClientRect().top ?? anchor.top;
+			const now = this.#nodeOf(anchor.key)?.getBoundingClientRect().top ?? anchor.top;
 			this.#log.scrollTop += now - anchor.top;
 		}
 		if (!state.following || rows.length < STEP) {
@@ -119,56 +107,30 @@ export class MessageList extends View {
 		return following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
 	}
 
-	/** Makes the page hold exactly the rows of the window. @param {Conversation} conversation @param {number} first */
-	#sync(conversation, first) {
-		const rows = conversation.rows.slice(first, first + ROWS_READING);
-		const wanted = new Set(rows);
-		for (const [row, { node }] of this.#nodes) {
-			if (!wanted.has(row)) {
-				node.remove();
-				this.#nodes.delete(row);
-			}
-		}
+	/** @param {Conversation} conversation */
+	#sync({ address, firstUnread, rows }, first) {
 		const actions = {
 			toggle: row => this.#toggle(this.#expanded, row),
 			unfold: row => this.#toggle(this.#unfolded, row),
 			withdraw: row => this.app.actions.withdraw(row.id),
 		};
 		const now = Date.now();
-		let before = conversation.rows[first - 1];
-		let place = this.#rows.firstChild;
-		for (const row of rows) {
-			const isRoomMessage = row.kind === "message" && !row.own && !row.filtered && "room" in conversation.address;
+		const drawn = rows.slice(first, first + ROWS_READING).map((row, at) => {
+			const isRoomMessage = row.kind === "message" && !row.own && !row.filtered && "room" in address;
 			const around = {
-				before,
-				isFirstUnread: conversation.firstUnread === row.key,
+				before: rows[first + at - 1],
+				isFirstUnread: firstUnread === row.key,
 				isMention: isRoomMessage && namesUser(row.text, this.state.me),
 				isExpanded: this.#expanded.has(row.key),
 				isUnfolded: this.#unfolded.has(row.key),
 				now,
 			};
-			before = row;
-			const look = lookOf(row, around);
-			let drawn = this.#nodes.get(row);
-			if (drawn?.look !== look) {
-				const node = buildRow(row, around, actions);
-				if (drawn) {
-					place = place === drawn.node ? node : place;
-					replaceKeepingFocus(drawn.node, node);
-				}
-				drawn = { node, look };
-				this.#nodes.set(row, drawn);
-				this.#rowOf.set(node, row);
-			}
-			if (drawn.node === place) {
-				place = drawn.node.nextSibling;
-			} else {
-				this.#rows.insertBefore(drawn.node, place);
-			}
-		}
+			return { row, around };
+		});
+		keyedList(this.#rows, drawn, it => it.row.key, it => lookOf(it.row, it.around), it => buildRow(it.row, it.around, actions));
 	}
 
-	/** Says what is above the first row. @param {Conversation} conversation @param {number} first */
+	/** Says what is above the first row. @param {Conversation} conversation */
 	#drawEdge({ loaded, older, rows }, first) {
 		const words = { loading: "Loading earlier messages…", locked: "Earlier messages are locked.", failed: "Earlier messages could not be read." };
 		const beginning = rows.length ? "This is the beginning of the conversation." : "No messages yet. Write the first one.";
@@ -181,20 +143,26 @@ export class MessageList extends View {
 		this.app.draw();
 	}
 
+	get #nodes() {
+		return Array.from(/** @type {HTMLCollectionOf<HTMLElement>} */ (this.#rows.children));
+	}
+
+	#nodeOf(key) {
+		return this.#nodes.find(node => node.dataset.key === key);
+	}
+
 	#anchor() {
 		const top = this.#log.getBoundingClientRect().top;
-		const node = Array.from(this.#rows.children).find(node => node.getBoundingClientRect().bottom > top);
-		const row = node && this.#rowOf.get(node);
-		return row && { row, top: node.getBoundingClientRect().top };
+		const node = this.#nodes.find(node => node.getBoundingClientRect().bottom > top);
+		return node && { key: node.dataset.key, top: node.getBoundingClientRect().top };
 	}
 
 	#toEnd() {
 		this.#log.scrollTop = this.#log.scrollHeight;
 	}
 
-	/** @param {Row} row */
-	#reveal(row) {
-		const node = this.#nodes.get(row)?.node;
+	#reveal(key) {
+		const node = this.#nodeOf(key);
 		node?.scrollIntoView({ block: "center" });
 		node?.classList.add("target");
 		this.#scrolled();

@@ -1,4 +1,4 @@
-/** A message or a note as an element of the page. Own messages, those of others and notes differ by place, shape and words, so that no colour is needed. */
+/** A message or a note as an element. Own messages, those of others and notes differ without colour: by place, shape and words. */
 
 import { avatar, box, button, buttons, element, hue, paragraph, span, unseen } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";
@@ -13,7 +13,7 @@ const [FOLDED_LENGTH, FOLDED_LINES] = [1500, 20];
 /** @param {Row} row @param {Row | undefined} before */
 const isNewDay = (row, before) => !before || dayKey(before.at) !== dayKey(row.at);
 
-/** Returns true if a row needs no heading of its own. @param {Row} row @param {Surroundings} around */
+/** @param {Row} row @param {Surroundings} around */
 const isContinued = (row, { before, isFirstUnread }) =>
 	row.kind === "message" &&
 	before?.kind === "message" &&
@@ -50,7 +50,7 @@ export function buildRow(row, around, actions) {
 	return whole;
 }
 
-/** @param {Message} row @param {Surroundings} around @param {boolean} continued @param {RowActions} actions */
+/** @param {Message} row @param {Surroundings} around @param {RowActions} actions */
 function bubble(row, around, continued, actions) {
 	const name = row.own ? "You" : safeRow(row.from);
 	const text = safeText(row.text);

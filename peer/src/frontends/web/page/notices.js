@@ -1,4 +1,4 @@
-/** What calls a person who looks elsewhere: title, icon, desktop notifications, and live regions, which nothing floods. */
+/** The calls to a person who looks elsewhere: title, icon, notifications, and live regions, which nothing floods. */
 
 import { box, byId, element, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";
@@ -85,12 +85,10 @@ export class Notices extends View {
 		this.say(parts.join(". "));
 	}
 
-	/** Says something to assistive technology only. @param {string} words */
 	say(words) {
 		byId("announcer").textContent = words;
 	}
 
-	/** @param {string} text @param {boolean} [isBad] */
 	toast(text, isBad = false) {
 		const toast = box(isBad ? "toast bad" : "toast", paragraph("", text));
 		toast.append(element("button", { class: "icon-button", "aria-label": "Dismiss", text: "×", on: () => toast.remove() }));

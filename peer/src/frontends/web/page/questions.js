@@ -1,4 +1,4 @@
-/** What the page asks by itself, one after the other: the peer limits commands, and the user's own ones need their share. */
+/** The page's own questions, one after the other: the peer limits commands, and the user's own ones need their share. */
 
 /** Time between two questions, in milliseconds. */
 const PAUSE = 250;
@@ -8,7 +8,7 @@ export class Questions {
 	#waiting = new Map();
 	#isAsking = false;
 
-	/** Asks a question, now or after those that wait. @param {string} name @param {() => Promise<unknown>} ask */
+	/** Asks a question, now or after those that wait. */
 	async ask(name, ask) {
 		this.#waiting.set(name, ask);
 		if (this.#isAsking) {

@@ -1,12 +1,12 @@
-/**
- * The rows of a conversation: messages in order, and notes of the program between them.
- *
- * A message can come twice, as an event and in a page of the history; its key tells. For example, the rows `a b` and the
- * page `a x b c` become `a x b c`.
- */
+/** The rows of a conversation: messages in order, and notes of the program between them. */
 
 /** Returns the key of a message: an author can use the id of another author's message. @param {{ from: string, id: string }} message */
 export const messageKey = ({ from, id }) => `${from} ${id}`;
+
+let versions = 0;
+
+/** Returns a new version of a row: another row of the same key has another one. */
+export const newVersion = () => (versions += 1);
 
 /** Rows kept of a conversation that is not open. */
 const ROWS_CLOSED = 200;
@@ -33,7 +33,7 @@ export function append(state, conversation, row) {
 	return true;
 }
 
-/** Merges the newest page of the history into the rows. @param {State} state @param {Conversation} conversation @param {Row[]} page oldest first */
+/** @param {State} state @param {Conversation} conversation @param {Row[]} page oldest first */
 export function mergeNewest(state, conversation, page) {
 	const first = page.find(row => conversation.keys.has(row.key));
 	if (!first) {
@@ -62,7 +62,7 @@ export function mergeNewest(state, conversation, page) {
 	trim(state, conversation);
 }
 
-/** Puts an older page of the history before the rows. @param {Conversation} conversation @param {Row[]} page oldest first */
+/** @param {Conversation} conversation @param {Row[]} page oldest first */
 export function mergeOlder(conversation, page) {
 	const rows = [...page.filter(row => !conversation.keys.has(row.key)), ...conversation.rows];
 	conversation.detached ||= rows.length > ROWS_BROWSING;

@@ -18,16 +18,14 @@ const HIDDEN = /[\p{C}\u{2028}\u{2029}]/u;
 /** Text that needs no look at each character: printable ASCII and line feeds. */
 const PLAIN = /^[ -~\n]*$/;
 
-/** @param {string} c */
 const isHidden = c => HIDDEN.test(c) || BLANK.test(c);
 
-/** @param {string} c */
 const isMark = c => /\p{M}/u.test(c);
 
 /** Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts. @param {string | undefined} c */
 const joins = c => c !== undefined && c > "\x7f" && !isHidden(c) && !/\p{Zs}/u.test(c);
 
-/** @param {string} text @param {string} lineFeed the replacement of a line feed */
+/** @param {string} lineFeed the replacement of a line feed */
 function sanitized(text, lineFeed) {
 	const characters = Array.from(text);
 	let safe = "";
@@ -50,12 +48,12 @@ function sanitized(text, lineFeed) {
 	return safe;
 }
 
-/** Returns text on one row, for names and labels. A line feed becomes a visible `\n`. @param {unknown} text */
+/** Returns text on one row, for names and labels. A line feed becomes a visible `\n`. */
 export function safeRow(text) {
 	return sanitized(String(text ?? ""), "\\n");
 }
 
-/** Returns the text of a message, which keeps its line feeds. White space at its end is removed. @param {unknown} text */
+/** Returns the text of a message, which keeps its line feeds. White space at its end is removed. */
 export function safeText(text) {
 	const ends = String(text ?? "").trimEnd().replace(/\r\n/g, "\n");
 	return PLAIN.test(ends) ? ends : sanitized(ends, "\n");

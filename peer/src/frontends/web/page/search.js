@@ -1,4 +1,4 @@
-/** Lists of messages in a dialog: what a search found, own messages that wait, and who has the last ones. */
+/** Lists of messages in a dialog: results of a search, and the delivery of own messages. */
 
 import { button, buttons, element, paragraph, span } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";
@@ -7,7 +7,7 @@ import { deliveryDetails, fullTime, HIDDEN } from "./words.js";
 
 const QUOTED = 500;
 
-/** @param {App} app @param {string} words */
+/** @param {App} app */
 export async function search(app, words) {
 	const list = element("ol", { class: "found", "aria-label": "Search results" });
 	const more = buttons();
@@ -34,7 +34,7 @@ export async function search(app, words) {
 	}
 }
 
-/** @param {App} app @param {any} line */
+/** @param {App} app */
 function foundRow(app, line) {
 	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
 	const text = span("found-text", ...(line.filtered ? [HIDDEN] : highlighted(line.excerpt ?? line.content)));
@@ -42,7 +42,7 @@ function foundRow(app, line) {
 	return element("li", {}, element("button", { class: "found-button", on: show }, span("row-more", top), text));
 }
 
-/** Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit. @param {string} excerpt */
+/** Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit. */
 function highlighted(excerpt) {
 	const parts = safeRow(excerpt).slice(0, QUOTED).split("*");
 	// An odd number of asterisks means that the text itself has some: then nothing is marked.
@@ -61,7 +61,7 @@ export async function showReceipts(app, { address, title }) {
 	showOwn(app, `Delivery in ${safeRow(title)}`, lines, "You have written nothing here yet.");
 }
 
-/** @param {App} app @param {string} title @param {any[]} lines @param {string} none */
+/** @param {App} app */
 function showOwn(app, title, lines, none) {
 	const rows = lines.map(line => {
 		const { has, written = [], waits } = line;

@@ -2,7 +2,7 @@
 
 import { avatar, button, byId, element, keyedList, on, span, unseen } from "./dom.js";
 import { safeRow } from "./safe_text.js";
-import { currentConversations, endedConversations, membersOf, onlineUsers, openConversation, otherRooms, othersOf } from "./state.js";
+import { connectionWords, currentConversations, endedConversations, membersOf, onlineUsers, openConversation, otherRooms, othersOf } from "./state.js";
 import { View } from "./view.js";
 import { counted, listed, shortTime } from "./words.js";
 
@@ -10,18 +10,25 @@ import { counted, listed, shortTime } from "./words.js";
 const LISTED = 200;
 
 export class Sidebar extends View {
-	/** @param {App} app */
+	/** The state of the connection when the present problem was shown: another state may have mended it. */
+	#said = "";
+
 	constructor(app) {
 		super(app);
 		on("create-form", "submit", () => this.#create());
+		on("room-name", "input", () => this.#say(""));
 		on("ended", "toggle", () => byId("ended").open && this.app.tried(() => this.app.actions.loadKept()));
+	}
+
+	#say(problem) {
+		byId("create-problem").textContent = problem;
+		this.#said = connectionWords(this.state);
 	}
 
 	async #create() {
 		const entry = byId("room-name");
-		const problem = byId("create-problem");
 		const room = entry.value.trim();
-		problem.textContent = room ? "" : "Type a name for the room first.";
+		this.#say(room ? "" : "Type a name for the room first.");
 		if (!room) {
 			entry.focus();
 			return;
@@ -30,12 +37,13 @@ export class Sidebar extends View {
 			await this.app.actions.enter("create", room);
 			entry.value = "";
 		} catch (error) {
-			problem.textContent = this.app.words(error);
+			this.#say(this.app.words(error));
 		}
 	}
 
 	draw() {
 		const { state } = this;
+		this.#said !== connectionWords(state) && this.#say("");
 		const fill = (id, items, keyOf, lookOf, build) => {
 			keyedList(byId(id), items.slice(0, LISTED), keyOf, lookOf, build);
 			byId(`no-${id}`).hidden = items.length > 0;
@@ -51,16 +59,16 @@ export class Sidebar extends View {
 	#room({ name, members, capacity, owner }) {
 		const isFull = members.length >= capacity;
 		const people = members.length ? listed(members.map(it => it.username)) : `owner ${safeRow(owner)}`;
+		const isOwn = owner === this.state.me;
 		const join = button("Join", () => this.app.actions.join(name), "quiet", `Join ${safeRow(name)}`);
 		return element(
 			"li",
 			{ class: "item" },
-			span("row-text", span("row-name", safeRow(name)), span("row-more", `${members.length}/${capacity} · ${people}`)),
-			isFull ? span("row-more", "full") : join,
+			span("row-text", span("row-name", safeRow(name)), span("row-more", `${members.length}/${capacity} · ${isOwn ? "yours, your seat is kept" : people}`)),
+			isFull && !isOwn ? span("row-more", "full") : join,
 		);
 	}
 
-	/** @param {string} name */
 	#person(name) {
 		const chat = button("Chat", () => this.app.actions.openDirect(name), "quiet", `Chat with ${safeRow(name)}`);
 		const blocked = this.state.blocked.has(name) && span("row-more", "blocked");

@@ -1,12 +1,10 @@
-/**
- * The first run and every later sign-in: tracker, name and password.
- *
- * The password is typed once, and a button shows it. It goes to the user's own peer and nowhere else.
- */
+/** The first run and every later sign-in: tracker, name and password. */
 
+import { ask } from "./dialogs.js";
 import { byId, element, on } from "./dom.js";
+import { safeRow } from "./safe_text.js";
 import { View } from "./view.js";
-import { peerAway } from "./words.js";
+import { keyGroups, peerAway } from "./words.js";
 
 const FIELDS = /** @type {const} */ (["tracker-host", "tracker-port", "name", "password", "tracker-key"]);
 
@@ -18,7 +16,6 @@ const PASSWORD_MIN = 8;
 /** Longest identity file that the connection carries, in bytes. */
 const IDENTITY_MAX = 60_000;
 
-/** @param {string} key */
 const digitsOf = key => key.replace(/\s/g, "").toLowerCase();
 
 export class SignIn extends View {
@@ -28,7 +25,6 @@ export class SignIn extends View {
 	#filledFor = "";
 	#isAttached = false;
 
-	/** @param {App} app */
 	constructor(app) {
 		super(app);
 		on("sign-in-form", "submit", () => this.#submit("sign_in", "Signing in…"));
@@ -62,25 +58,23 @@ export class SignIn extends View {
 		});
 	}
 
-	/** @param {string} words */
 	say(words) {
 		this.#problem.textContent = words;
 	}
 
-	/** @param {boolean} isShown */
 	#showPassword(isShown) {
 		byId("password").type = isShown ? "text" : "password";
 		byId("show-password").textContent = isShown ? "Hide" : "Show";
 		byId("show-password").setAttribute("aria-pressed", String(isShown));
 	}
 
-	/** @param {typeof FIELDS[number]} id @param {string} problem */
+	/** @param {typeof FIELDS[number]} id */
 	#mark(id, problem) {
 		byId(`${id}-problem`).textContent = problem;
 		byId(id).setAttribute("aria-invalid", String(problem !== ""));
 	}
 
-	/** @param {"sign_in" | "register"} command @param {string} meanwhile */
+	/** @param {"sign_in" | "register"} command */
 	async #submit(command, meanwhile) {
 		const [host, port, name, password, key] = FIELDS.map(id => byId(id).value);
 		this.say("");
@@ -95,10 +89,10 @@ export class SignIn extends View {
 		await this.#ask(command, { tracker, username: name.trim().normalize("NFC"), password, ...(key.trim() && { tracker_key: digitsOf(key) }) }, meanwhile);
 	}
 
-	/** @param {string} command @param {Fields} fields @param {string} meanwhile */
 	async #ask(command, fields, meanwhile) {
 		this.#isBusy = true;
 		this.say("");
+		byId("former-password").hidden = true;
 		this.app.notices.say(meanwhile);
 		this.app.draw();
 		try {
@@ -108,16 +102,48 @@ export class SignIn extends View {
 			return true;
 		} catch (error) {
 			this.say(this.app.words(error));
-			if (["CODE_REQUIRED", "WRONG_CODE"].includes(/** @type {any} */ (error).event?.code)) {
-				const question = { title: "Registration code", text: this.app.words(error), action: "Register", password: true, code: true };
-				void this.app.confirmed(question, code => this.app.command(command, { ...fields, code }));
-			}
+			void this.#settle(/** @type {any} */ (error).event ?? {}, command, fields);
 			return false;
 		} finally {
 			this.app.notices.say("");
 			this.#isBusy = false;
 			this.app.draw();
 		}
+	}
+
+	/** Asks what a refusal leaves open, and tries again with the answer. */
+	async #settle({ code, reason, folder, expected_key, found_key }, command, fields) {
+		const text = this.#problem.textContent ?? "";
+		const again = more => this.#ask("changed_to" in more ? "sign_in" : command, { ...fields, ...more }, "Signing in…");
+		const changed = { title: "New password", text, action: "Sign in", password: true };
+		/** @type {Record<string, [Question, (answer: string) => Fields]>} */
+		const ways = {
+			CODE_REQUIRED: [{ title: "Registration code", text, action: "Register", password: true, code: true }, code => ({ code })],
+			PASSWORD_CHANGED: [changed, changed_to => ({ changed_to })],
+			TRACKER_KEY_CHANGED: [
+				{
+					title: "The tracker has another key",
+					text: "It was set up anew, or somebody stands between you and it: then they learn who you are and whom you talk to. Ask its operator, by another way than this one, which of the two it has now.",
+					facts: [["Expected key", keyGroups(expected_key)], ["Key found now", keyGroups(found_key)]],
+					action: "The operator named the key found now",
+					danger: true,
+				},
+				() => ({ tracker_key: found_key }),
+			],
+		};
+		const same = { WRONG_CODE: "CODE_REQUIRED", ACCOUNT_UNKNOWN: "PASSWORD_CHANGED" };
+		const way = ways[reason ?? code] ?? ways[same[reason ?? code]];
+		const answer = way && (await ask(way[0]));
+		if (way && answer !== null) {
+			await again(way[1](answer));
+		}
+		const former = byId("former-password");
+		former.hidden = reason !== "LOCAL_PASSWORD";
+		former.onclick = async () => {
+			const lost = `If nobody knows it, close the peer and move ${safeRow(folder)} away. You then sign in with a new key and without the messages of this computer.`;
+			const password = await ask({ title: "Password before the change", text: `Type the password that you used on this computer before. ${lost}`, action: "Sign in", password: true });
+			password !== null && again({ password, changed_to: fields.password });
+		};
 	}
 
 	/** Spreads an address with its port, and perhaps its key, over the fields. */
@@ -144,10 +170,10 @@ export class SignIn extends View {
 	}
 }
 
-/** Returns what is wrong with the input, by field. @param {SignInInput} input @param {boolean} isNew true for a new account @returns {Record<string, string>} */
+/** @param {SignInInput} input @param {boolean} isNew true for a new account @returns {Record<string, string>} */
 export function problemsOf({ host, port, name, password, key }, isNew) {
 	const number = /^\s*\d{1,5}\s*$/.test(port) ? Number(port) : 0;
-	const isName = /^[\p{L}0-9][\p{L}\p{M}0-9._-]*$/u.test(name.trim()) && name === name.toLowerCase();
+	const isName = /^[\p{L}0-9][\p{L}\p{M}0-9._-]{0,31}$/u.test(name.trim()) && name === name.toLowerCase();
 	const found = {
 		"tracker-host": !/^\S+$/.test(host.trim()) && "Type the host of the tracker, for example 127.0.0.1.",
 		"tracker-port": (number < 1 || number > 65535) && "The port is a number from 1 to 65535.",
@@ -158,14 +184,12 @@ export function problemsOf({ host, port, name, password, key }, isNew) {
 	return Object.fromEntries(Object.entries(found).flatMap(([field, problem]) => (problem ? [[field, problem]] : [])));
 }
 
-/** Returns what is wrong with a new password, or an empty text. @param {string} password */
 export const tooShort = password => (Array.from(password).length < PASSWORD_MIN ? `A new password has at least ${PASSWORD_MIN} characters.` : "");
 
-/** Splits an address at its port; an IPv6 address stands in brackets. @param {string} address */
+/** Splits an address at its port; an IPv6 address stands in brackets. */
 export function splitAddress(address) {
 	const [, inner, plain, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(address) ?? ["", "", address, ""];
 	return { host: inner || plain || "", port };
 }
 
-/** @param {string} host @param {string} port */
 export const joinAddress = (host, port) => `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;

@@ -1,6 +1,6 @@
-/** The snapshot: the complete state of the peer when a page connects, without messages. Events continue from there. */
+/** The complete state of the peer when a page connects, without messages. Events continue from there. */
 
-import { conversationOf, userOf } from "./state.js";
+import { conversationOf, readPresence, userOf } from "./state.js";
 
 /**
  * Takes over a snapshot. Messages that are on the page stay. After a connection was lost they are completed from the
@@ -36,6 +36,7 @@ export function readSnapshot(state, snapshot) {
 	for (const room of rooms) {
 		const conversation = conversationOf(state, { room: room.name });
 		conversation.snapshot = room;
+		readPresence(state, room);
 		present.add(conversation);
 	}
 	for (const conversation of state.conversations.values()) {
@@ -51,5 +52,5 @@ export function readSnapshot(state, snapshot) {
 export function signOut(state) {
 	const { conversations, users, blocked, waiting } = state;
 	[conversations, users, blocked, waiting].forEach(part => part.clear());
-	Object.assign(state, { phase: "signed_out", me: "", open: null, newKey: "", away: null, online: [], rooms: [] });
+	Object.assign(state, { phase: "signed_out", me: "", isAdmin: false, open: null, newKey: "", away: null, online: new Set(), rooms: [] });
 }

@@ -4,7 +4,10 @@
 export const newState = () => ({
 	phase: "connecting",
 	attached: false,
+	hosts: false,
+	endsAtSignOut: false,
 	me: "",
+	isAdmin: false,
 	tracker: "lost",
 	trackerReason: "",
 	trackerAddress: "",
@@ -17,7 +20,7 @@ export const newState = () => ({
 	visible: true,
 	following: true,
 	users: new Map(),
-	online: [],
+	online: new Set(),
 	rooms: [],
 	blocked: new Set(),
 	newKey: "",
@@ -35,7 +38,7 @@ export const titleOf = address => ("room" in address ? address.room : `@${addres
 export const addressIn = ({ named, room, to, with: other }) =>
 	named ?? room ? { room: named ?? room } : { to: to ?? other };
 
-/** Returns a conversation, which begins if there is none. @param {State} state @param {Address} address */
+/** @param {State} state @param {Address} address */
 export function conversationOf(state, address) {
 	const key = keyOf(address);
 	/** @type {Conversation} */
@@ -62,7 +65,7 @@ export function conversationOf(state, address) {
 	return found;
 }
 
-/** @param {State} state @param {string} name */
+/** @param {State} state */
 export function userOf(state, name) {
 	/** @type {User} */
 	const found = state.users.get(name) ?? { linked: false, trust: "unknown", away: null };
@@ -73,13 +76,17 @@ export function userOf(state, name) {
 /** @param {State} state */
 export const openConversation = state => state.conversations.get(state.open ?? "") ?? null;
 
+/** Returns true if a user can be reached: by a link, or by the word of a tracker that is there. @param {State} state */
+export const isOnline = ({ tracker, online, users, me }, name) =>
+	name === me || users.get(name)?.linked === true || (tracker === "connected" && online.has(name));
+
+/** Takes over who is connected, as the state of a room says. @param {State} state @param {RoomSnapshot | null} room */
+export const readPresence = ({ online }, room) => room?.members.forEach(({ username, connected }) => online[connected ? "add" : "delete"](username));
+
 /** Returns the members of a conversation, this user included. @param {State} state @param {Conversation} conversation @returns {Member[]} */
 export function membersOf(state, { address, snapshot }) {
-	if ("room" in address) {
-		return snapshot?.members ?? [];
-	}
-	const connected = state.users.get(address.to)?.linked || state.online.includes(address.to);
-	return [{ username: state.me, connected: true }, { username: address.to, connected }];
+	const members = "room" in address ? (snapshot?.members ?? []) : [{ username: state.me }, { username: address.to }];
+	return members.map(member => ({ ...member, connected: isOnline(state, member.username) }));
 }
 
 /** @param {State} state @param {Conversation} conversation */
@@ -95,7 +102,7 @@ export const currentConversations = state =>
 		.filter(it => !hasEnded(it))
 		.sort((a, b) => b.activity - a.activity || a.title.localeCompare(b.title));
 
-/** Returns the conversations that ended and are still on this computer. @param {State} state */
+/** @param {State} state */
 export const endedConversations = state =>
 	[...state.conversations.values()].filter(hasEnded).sort((a, b) => a.title.localeCompare(b.title));
 
@@ -103,9 +110,9 @@ export const endedConversations = state =>
 export const otherRooms = state =>
 	state.rooms.filter(room => state.conversations.get(keyOf({ room: room.name }))?.ended !== false);
 
-/** Returns the other users who can be reached. @param {State} state */
-export const onlineUsers = ({ tracker, online, users, me }) =>
-	(tracker === "connected" ? online : [...users.keys()].filter(name => users.get(name)?.linked)).filter(it => it !== me);
+/** @param {State} state */
+export const onlineUsers = state =>
+	[...new Set([...state.online, ...state.users.keys()])].filter(it => it !== state.me && isOnline(state, it)).sort();
 
 /** @param {State} state */
 export const unreadOf = state => [...state.conversations.values()].reduce((count, it) => count + it.unread, 0);

@@ -1,4 +1,19 @@
-/** The types of the page, for its readers and for the check of types. No browser loads this file. */
+/**
+ * The types of the page, for its readers and for the check of types, and how its modules work. No browser loads this file.
+ * A text, number or truth value has no type comment: its name tells.
+ *
+ * - `app.js`: Path of an event: `connection.js` → `events.js` changes the state → the views draw it, at most once a
+ *   frame. Path of a click: view → `actions.js` → `connection.js`.
+ * - `connection.js`: Another program may have taken the port of a peer that has ended, so the peer proves first that it
+ *   knows the token (docs/protocol.md). A command has an id, and its answer has the same one as `in_reply_to`.
+ * - `events.js`: The events are those of `--output json` (docs/protocol.md). `apply` has no clock, no socket and no
+ *   document. It returns effects, which `app.js` carries out.
+ * - `rows.js`: A message can come twice, as an event and in a page of the history; its key tells. For example, the rows
+ *   `a b` and the page `a x b c` become `a x b c`.
+ * - `message_list.js`: The page holds few rows: a window into the rows of the state, which moves as one scrolls and asks
+ *   for older messages.
+ * - `sign_in.js`: The password is typed once, and a button shows it. It goes to the user's own peer and nowhere else.
+ */
 
 /** A conversation, as commands name it. */
 type Address = { room: string } | { to: string };
@@ -22,6 +37,10 @@ interface Question {
 	/** True if the password is a registration code, which the browser neither fills in nor keeps. */
 	code?: boolean;
 	problem?: string;
+	/** What to compare before answering: names and texts. */
+	facts?: [string, string][];
+	/** A checkbox, which the asking function reads. */
+	option?: HTMLElement | false;
 }
 
 /** What happens to the connection to the peer. */
@@ -38,9 +57,6 @@ type SignInInput = Record<"host" | "port" | "name" | "password" | "key", string>
 
 /** A message that arrived, and its place. */
 type Received = { conversation: Conversation; message: Message };
-
-/** A row on the screen, and the text that changes whenever it looks different. */
-type DrawnRow = { node: HTMLElement; look: string };
 
 /** A member of a room, as the tracker describes it. */
 interface Member {
@@ -79,7 +95,7 @@ interface Message {
 	missing: number;
 	/** `null` for messages of others, and if it is not known. */
 	delivery: Delivery | null;
-	/** Grows with each change, so that the page draws the message again. */
+	/** New with each change, so that the page draws the message again. */
 	version: number;
 }
 
@@ -148,7 +164,13 @@ interface State {
 	phase: "connecting" | "refused" | "signed_out" | "signed_in" | "ended";
 	/** True while the WebSocket to the peer is open. */
 	attached: boolean;
+	/** True if the peer also runs the tracker, which ends with it. */
+	hosts: boolean;
+	/** True if the peer ends when the user signs out. */
+	endsAtSignOut: boolean;
 	me: string;
+	/** True if the session acts as an admin of the tracker. */
+	isAdmin: boolean;
 	tracker: "connected" | "lost";
 	trackerReason: string;
 	trackerAddress: string;
@@ -168,7 +190,8 @@ interface State {
 	/** True while the newest message of the open conversation is on the screen. */
 	following: boolean;
 	users: Map<string, User>;
-	online: string[];
+	/** The users whom the tracker shows as connected, by its latest word. */
+	online: Set<string>;
 	rooms: RoomSnapshot[];
 	blocked: Set<string>;
 	/** The fingerprint of this device's key, while contacts are warned of it. */
@@ -180,8 +203,9 @@ interface State {
 /** What is to be done after an event, besides drawing. */
 type Effect =
 	| { do: "restart"; words?: string }
+	| { do: "ended"; words: string }
 	| { do: "signed_in" }
-	| { do: "refresh" }
+	| { do: "refresh"; after?: number }
 	| { do: "members"; conversation: Conversation }
 	| { do: "reload"; conversation: Conversation }
 	| { do: "alert"; conversation: Conversation; message: Message }
@@ -223,6 +247,7 @@ interface Ids {
 	"members-toggle": HTMLButtonElement;
 	"show-password": HTMLButtonElement;
 	"sign-in-button": HTMLButtonElement;
+	"former-password": HTMLButtonElement;
 	"register-button": HTMLButtonElement;
 	"identity-import": HTMLButtonElement;
 	"search-words": HTMLInputElement;

@@ -1,8 +1,7 @@
-/** The sentences of the page: counts, times, notes and errors. A sentence says what happened, then what to do. */
+/** The sentences of the page. A sentence says what happened, then what to do. */
 
 import { safeRow } from "./safe_text.js";
 
-/** @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 /** Lists names: "ana, bob and carla". @param {string[]} names */
@@ -13,16 +12,12 @@ const CLOCK = format({ hour: "2-digit", minute: "2-digit" });
 const DAY = format({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const SHORT_DAY = format({ day: "numeric", month: "short" });
 
-/** @param {number} at */
 export const clock = at => CLOCK.format(at);
 
-/** @param {number} at */
 export const fullTime = at => new Date(at).toString().slice(0, 24);
 
-/** @param {number} at */
 export const dayKey = at => new Date(at).toDateString();
 
-/** @param {number} at @param {number} now */
 export function dayName(at, now) {
 	const yesterday = new Date(now);
 	yesterday.setDate(yesterday.getDate() - 1);
@@ -30,15 +25,14 @@ export function dayName(at, now) {
 	return words + DAY.format(at);
 }
 
-/** Returns a short time for a list: the clock today, the day otherwise. @param {number} at @param {number} now */
+/** Returns a short time for a list: the clock today, the day otherwise. */
 export const shortTime = (at, now) => (dayKey(at) === dayKey(now) ? CLOCK : SHORT_DAY).format(at);
 
 const CHANGES = { joined: "joined", left: "left", offline: "went offline; the seat is kept", online: "is back" };
 
-/** @param {string} change @param {string} user */
 export const changeNote = (change, user) => `${safeRow(user)} ${CHANGES[change] ?? safeRow(change)}`;
 
-/** Returns the note before messages that were written while this user was away. @param {number} people @param {number} messages */
+/** Returns the note before messages that were written while this user was away. */
 export function missedNote(people, messages) {
 	const count = counted(messages, "message");
 	if (people === 0) {
@@ -82,12 +76,23 @@ const ERRORS = {
 	KEY_CHANGED: "The key of this user has changed, so nothing is sent. Compare the safety numbers, then accept the key.",
 	TOO_MANY_ATTEMPTS: "There were too many wrong passwords.",
 	RATE_LIMITED: "That was too fast.",
+	LOCAL_PASSWORD: "This password does not open your key on this computer. Type it again.",
+	ACCOUNT_UNKNOWN: "The tracker does not accept this password: it was changed or reset elsewhere, or the account is gone. Type the new password, or register again to get the account back.",
+	PASSWORD_CHANGED: "The password was changed or reset elsewhere. Type the new one.",
+	TRACKER_KEY_CHANGED: "The tracker has another key than before, so you are not signed in there.",
 	SUPERSEDED: "You signed in elsewhere, so you are signed out here. Only one computer can be signed in at a time.",
 };
 
+const ENDS = {
+	KICKED: "An admin of the tracker ended your session, or removed your account. Sign in again; if that is refused, ask the admin.",
+	INVALID_CREDENTIALS: "The tracker does not accept this computer any more: your password was reset, or your account or key was removed. Sign in with your new password.",
+};
+
+export const endWords = reason => ENDS[reason.code] ?? errorWords(reason);
+
 /** @param {Record<string, any>} error */
-export function errorWords({ code = "", message = "", retry_after_ms }) {
-	const words = ERRORS[code] ?? safeRow(message || code || "Something went wrong");
+export function errorWords({ code = "", message = "", retry_after_ms, reason }) {
+	const words = ERRORS[reason ?? code] ?? safeRow(message || code || "Something went wrong");
 	const again = retry_after_ms ? ` Try again in ${counted(Math.ceil(retry_after_ms / 1000), "second")}.` : "";
 	return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".") + again;
 }
@@ -99,16 +104,16 @@ const LOSSES = {
 	TIMED_OUT: ": it does not answer",
 	REFUSED: ": nothing answers at its address",
 	TURNED_AWAY: ": it has no free place",
+	OTHER_KEY: ": what answers has another key. Sign out and in again to compare the keys",
 };
 
 /** What stands in place of a message that the word filter hides. */
 export const HIDDEN = "Hidden by your filter.";
 
-export const peerAway = "The peer does not answer. If it has ended, start it again and open its new link.";
+export const peerAway = "The peer does not answer: it may have crashed. Start it again and open its new link.";
 
-/** @param {string} reason */
 export const trackerLost = reason =>
 	`The tracker is out of reach${LOSSES[reason] ?? ""}. Messages still travel between you and the others.`;
 
-/** Groups the digits of a key, so that people can compare it. @param {string} key */
+/** Groups the digits of a key, so that people can compare it. */
 export const keyGroups = key => (safeRow(key).match(/.{1,8}/g) ?? []).join(" ");
