@@ -9,7 +9,7 @@ import {
 
 const press = (page, name) => byName(page, "button", name).click();
 const ended = (page, why) => page.locator("#nothing-open").getByText(why).waitFor();
-const AGAIN = /To sign in again, start it where you started it before/;
+const AGAIN = /To sign in again, start it and open the link/;
 
 describe("signing out", () => {
   it("asks first where it ends the tracker of others", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 
 import {
-  byName, connection, conversations, createRoom, leave, openChat, openPage, registered, say, shows, signIn, startPeer, startTracker,
+  PASSWORD, byName, connection, conversations, createRoom, joinRoom, leave, log, openChat, openPage, registered, say, shows, signIn, startPeer, startTracker,
 } from "./harness.js";
 
 const press = (page, name) => byName(page, "button", name).click();
@@ -55,7 +55,7 @@ it("a safety number has two rows of six, and may differ", async () => {
     assert.ok(await ana.locator("#dialog").evaluate(it => it.scrollWidth <= it.clientWidth), `${width}`);
   }
   await press(ana, "They differ");
-  await ana.locator("#dialog").getByText(/^Somebody may stand between you and bob.* Nothing was accepted\. Write no secrets here\./).waitFor();
+  await ana.locator("#dialog").getByText(/^Somebody may stand between you and bob.* Nothing was accepted\. Write no secrets here/).waitFor();
   await ana.keyboard.press("Escape");
   await ana.setViewportSize({ width: 1280, height: 800 });
   await byName(ana, "button", "Compare bob").waitFor();
@@ -81,4 +81,32 @@ it("a problem goes with its cause, and a reload leads to the entry", async () =>
   await ana.reload();
   await byName(ana, "heading", "sala").waitFor();
   await ana.waitForFunction(() => document.activeElement?.id === "message");
+});
+
+it("the rooms of a deleted account are handed on, or deleted too", async () => {
+  const tracker = await startTracker();
+  const [ana, bob, carla] = [await registered(tracker, "ana"), await registered(tracker, "bob"), await registered(tracker, "carla")];
+  const end = async page => {
+    await page.getByRole("button", { name: /account and settings$/ }).click();
+    await press(page, "Delete account");
+    return page.locator(".question");
+  };
+  await createRoom(ana, "sala");
+  await joinRoom(bob, "sala");
+  await joinRoom(carla, "sala");
+  const handsOn = await end(ana);
+  await handsOn.getByText(/Your rooms go to the members who are in them longest\./).waitFor();
+  await handsOn.getByLabel("Password").fill(PASSWORD);
+  await press(ana, "Delete for ever");
+  await ana.locator("#sign-in-problem").getByText("The account is deleted.").waitFor();
+  await log(bob).getByText(/^bob owns this room now/).waitFor();
+  const deletes = await end(bob);
+  await deletes.getByLabel("Delete my rooms instead").check();
+  await deletes.getByLabel("Password").fill(PASSWORD);
+  await press(bob, "Delete for ever");
+  await carla.locator(".banner").getByText(/^You are not in this conversation/).waitFor();
+  const asked = await end(carla);
+  await asked.getByText(/Your name becomes free\.$/).waitFor();
+  assert.equal(await asked.getByRole("checkbox").count(), 0, "carla owns no room");
+  assert.deepEqual([...ana.problems, ...bob.problems, ...carla.problems], []);
 });

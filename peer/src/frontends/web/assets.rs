@@ -16,6 +16,7 @@ macro_rules! files {
 const FILES: &[File] = files![
     "account.js",
     "actions.js",
+    "admin.js",
     "app.js",
     "banners.js",
     "composer.js",

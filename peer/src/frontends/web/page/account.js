@@ -1,5 +1,6 @@
 /** The dialog of the account and its settings. */
 
+import { showAdministration } from "./admin.js";
 import { secret } from "./dialogs.js";
 import { box, button, buttons, element, factList, on, paragraph, section, span } from "./dom.js";
 import { safeRow } from "./safe_text.js";
@@ -7,7 +8,6 @@ import { showOutbox } from "./search.js";
 import { tooShort } from "./sign_in.js";
 import { keyGroups } from "./words.js";
 
-/** @param {App} app */
 export function showAccount(app) {
 	const { state } = app;
 	/** @type {[string, string][]} */
@@ -20,7 +20,10 @@ export function showAccount(app) {
 	app.dialog.show(
 		"Account and settings",
 		factList(facts),
-		buttons(button("Waiting messages", () => app.tried(() => showOutbox(app)))),
+		buttons(
+			button("Waiting messages", () => app.tried(() => showOutbox(app))),
+			state.isAdmin && button("Administration", () => showAdministration(app)),
+		),
 		section("Away", away(app)),
 		section("Notifications", notifications(app)),
 		section("Devices and keys", devices(app)),
@@ -39,7 +42,6 @@ export function showAccount(app) {
 	);
 }
 
-/** @param {App} app */
 function away(app) {
 	const text = element("input", { type: "text", maxLength: 80, value: app.state.away ?? "" });
 	const form = element("form", { class: "field" }, element("label", {}, "Text beside your name, until your next message", text));
@@ -49,7 +51,6 @@ function away(app) {
 	return form;
 }
 
-/** @param {App} app */
 function notifications({ notices }) {
 	const settings = box("settings-body");
 	const change = async () => {
@@ -73,7 +74,6 @@ function notifications({ notices }) {
 	return settings;
 }
 
-/** @param {App} app */
 function devices(app) {
 	const list = element("ul", { class: "keys", "aria-label": "My keys" });
 	const act = (command, key, done) =>
@@ -104,7 +104,6 @@ function devices(app) {
 	return list;
 }
 
-/** @param {App} app */
 function blocked(app) {
 	const list = element("ul", { class: "keys", "aria-label": "Blocked users" });
 	const draw = () => {
@@ -116,7 +115,6 @@ function blocked(app) {
 	return list;
 }
 
-/** @param {App} app */
 function passwordForm(app) {
 	const field = (label, autocomplete) => element("label", {}, label, secret(autocomplete));
 	const problem = element("p", { class: "problem", role: "alert" });
@@ -139,7 +137,6 @@ function passwordForm(app) {
 	return form;
 }
 
-/** @param {App} app */
 function exportIdentity(app) {
 	const text = "The file holds your key and those of your friends, encrypted with your password.";
 	return app.confirmed({ title: "Export the identity", text, action: "Export", password: true }, async password => {
@@ -148,7 +145,6 @@ function exportIdentity(app) {
 	});
 }
 
-/** @param {App} app */
 function deleteAccount(app) {
 	const { state } = app;
 	const ownsRooms = [...state.rooms, ...[...state.conversations.values()].map(it => it.snapshot)].some(room => room?.owner === state.me);
@@ -167,7 +163,6 @@ function deleteAccount(app) {
 	});
 }
 
-/** @param {Blob} file */
 export function download(file, name) {
 	const href = URL.createObjectURL(file);
 	element("a", { href, download: name }).click();

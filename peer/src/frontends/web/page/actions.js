@@ -74,7 +74,7 @@ export class Actions extends View {
 	leave({ address, key, title, snapshot }) {
 		const name = safeRow(title);
 		const isOwner = snapshot?.owner === this.state.me;
-		const seat = isOwner ? "You stay its owner, your seat is kept, and you can return at any time." : "Your seat becomes free, and somebody else may take it.";
+		const seat = isOwner ? "You stay its owner, and your seat is kept." : "Your seat becomes free, and somebody else may take it.";
 		const question = {
 			title: `Leave ${name}?`,
 			text: `${seat} Your messages that still wait are given up.`,
@@ -82,7 +82,7 @@ export class Actions extends View {
 			danger: true,
 		};
 		if ("to" in address) {
-			const text = `${safeRow(address.to)} sees that you left. The chat stays in your list, and goes on with the next message of one of you.`;
+			const text = `${safeRow(address.to)} sees that you left. The chat stays in your list, and goes on with the next message.`;
 			Object.assign(question, { title: `Close the chat with ${safeRow(address.to)}?`, text, action: "Close the chat" });
 		}
 		return this.app.confirmed(question, async () => {
@@ -167,7 +167,7 @@ export class Actions extends View {
 					this.app.dialog.close();
 				});
 			const differ = () => {
-				const text = `Somebody may stand between you and ${safeRow(user)}, and read and change what you write. Nothing was accepted. Write no secrets here. Compare once more, by voice or in person; if the numbers differ again, block this user and meet.`;
+				const text = `Somebody may stand between you and ${safeRow(user)}, and read what you write. Nothing was accepted. Write no secrets here, and compare again, by voice or in person.`;
 				this.app.dialog.show("The numbers differ", paragraph("", text));
 			};
 			this.app.dialog.show(`Safety number with ${safeRow(user)}`, safetyNumber(answer, this.state.me, verified, differ));
@@ -232,7 +232,7 @@ export class Actions extends View {
 		const isEnd = command === "quit" || endsAtSignOut;
 		const others = onlineUsers(this.state).length;
 		const people = others ? `${counted(others, "other person", "other people")} online` : "others";
-		const text = `This computer runs the tracker for ${people}. It ends with this peer: until you start it again, nobody can sign in, or create or join a room.`;
+		const text = `This computer runs the tracker for ${people}. It ends with this peer: nobody can sign in, or create or join a room, until it runs again.`;
 		if (hosts && isEnd && (await ask({ title: "End the tracker too?", text, action: "End peer and tracker", danger: true })) === null) {
 			return;
 		}

@@ -164,7 +164,6 @@ export class App {
 		likely.filter(it => it.loaded !== "yes").forEach(it => void this.history.load(it));
 	}
 
-	/** Asks what vouches for the members of a conversation. */
 	#askMembers(conversation) {
 		void this.#questions.ask(conversation.key, async () => {
 			const answer = await this.#asked("users", { conversation: conversation.address });
@@ -215,7 +214,7 @@ export class App {
 		const tracker = this.state.hosts ? " So has the tracker on this computer." : "";
 		this.connection.stop();
 		byId("nothing-title").textContent = "The peer has ended";
-		byId("nothing-words").textContent = `${why}${tracker} To sign in again, start it where you started it before, and open the link that it prints.`;
+		byId("nothing-words").textContent = `${why}${tracker} To sign in again, start it and open the link that it prints.`;
 		this.#forget("ended");
 	}
 

@@ -5,7 +5,6 @@ import { safeRow } from "./safe_text.js";
 import { openConversation, othersOf } from "./state.js";
 import { keyGroups, peerAway, trackerLost } from "./words.js";
 
-/** @param {App} app */
 export function drawBanners(app) {
 	keyedList(
 		byId("banners"),
@@ -22,7 +21,6 @@ export function drawBanners(app) {
 	);
 }
 
-/** @param {App} app */
 function bannersOf({ actions, received, state }) {
 	const conversation = openConversation(state);
 	/** @type {Banner[]} */

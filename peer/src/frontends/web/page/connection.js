@@ -35,7 +35,6 @@ export class Connection {
 		this.to = to;
 	}
 
-	/** Connects with a token, now and whenever the connection is lost. */
 	start(token) {
 		this.stop();
 		this.#token = token;
@@ -142,7 +141,6 @@ export class Connection {
 	}
 }
 
-/** @param {Uint8Array} bytes */
 const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 
 /** Returns true if a message proves that its sender knows the token (docs/protocol.md). */

@@ -83,12 +83,7 @@ export const hue = name => Array.from(name).reduce((sum, c) => (sum * 131 + (c.c
 
 /**
  * Makes a list show these items, and keeps the elements of those that look the same, so that focus and clicks survive.
- * @template T
- * @param {Element} list
- * @param {T[]} items
- * @param {(item: T) => string} keyOf identifies an item
- * @param {(item: T) => string} lookOf changes whenever the item looks different
- * @param {(item: T) => HTMLElement} build
+ * `lookOf` changes whenever an item looks different.
  */
 export function keyedList(list, items, keyOf, lookOf, build) {
 	const kept = new Set(items.map(keyOf));
@@ -102,6 +97,7 @@ export function keyedList(list, items, keyOf, lookOf, build) {
 	for (const item of items) {
 		const [key, look] = [keyOf(item), lookOf(item)];
 		const old = nodes.get(key);
+		/** @type {any} */
 		let node = old;
 		if (old?.dataset.look !== look) {
 			node = build(item);
@@ -112,11 +108,11 @@ export function keyedList(list, items, keyOf, lookOf, build) {
 			}
 		}
 		if (node === place) {
-			place = /** @type {Node} */ (node).nextSibling;
+			place = node.nextSibling;
 			continue;
 		}
-		const focused = node?.contains(document.activeElement) && /** @type {HTMLElement} */ (document.activeElement);
-		list.insertBefore(/** @type {Node} */ (node), place);
+		const focused = node.contains(document.activeElement) && /** @type {HTMLElement} */ (document.activeElement);
+		list.insertBefore(node, place);
 		focused && focused.focus();
 	}
 }

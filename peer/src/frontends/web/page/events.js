@@ -291,7 +291,7 @@ export const messageRow = (state, given) => ({
 	version: newVersion(),
 });
 
-/** Takes over what `receipts` says about this user's last messages. @param {State} state @param {Conversation} conversation */
+/** Takes over what `receipts` says about this user's last messages. @param {State} state */
 export function readReceipts(state, conversation, receipts) {
 	const known = new Map(receipts.map(receipt => [receipt.id, receipt]));
 	for (const row of conversation.rows) {
@@ -316,7 +316,7 @@ export function readTrust(state, members) {
 	}
 }
 
-/** Returns true if new messages of a conversation are on the screen. @param {State} state @param {Conversation} conversation */
+/** Returns true if new messages of a conversation are on the screen. @param {State} state */
 export const isRead = (state, conversation) => state.open === conversation.key && state.visible && state.following;
 
 /** @param {State} state */
@@ -328,7 +328,6 @@ export function markRead(state) {
 	}
 }
 
-/** @param {Conversation} conversation @param {Message} message */
 export function remember(conversation, { from, text, at, live, filtered }) {
 	if (live || !conversation.last || at >= conversation.last.at) {
 		conversation.last = { from, text: (filtered ? HIDDEN : text).slice(0, QUOTED).replace(/\s+/g, " "), at };
@@ -348,7 +347,7 @@ export function namesUser(text, name) {
 
 let notes = 0;
 
-/** @param {State} state @param {Conversation} conversation @param {string} [above] a key */
+/** @param {State} state @param {string} [above] a key */
 function note(state, conversation, text, at, above) {
 	notes += 1;
 	/** @type {Note} */

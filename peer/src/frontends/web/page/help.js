@@ -11,7 +11,6 @@ const TOPICS = [
 	["Keyboard", "The arrow keys scroll the messages, Escape closes a dialog, and Alt-N opens the next conversation with unread messages."],
 ];
 
-/** @param {App} app */
 export function showHelp(app) {
 	const list = element("dl", { class: "help" });
 	TOPICS.forEach(([topic, answer]) => list.append(element("dt", { text: topic }), element("dd", { text: answer })));

@@ -70,12 +70,11 @@ export class HistoryReader extends View {
 		void this.load(conversation);
 	}
 
-	/** Reads what could not be read while the history was locked. */
 	loadLocked() {
 		[...this.state.conversations.values()].filter(it => it.loaded === "locked").forEach(it => void this.load(it));
 	}
 
-	/** Counts what came after the message that was last on the screen. @param {Message[]} page */
+	/** Counts what came after the message that was last on the screen. */
 	#countUnread(conversation, page) {
 		const isOnScreen = isRead(this.state, conversation);
 		if (conversation.read === null || isOnScreen) {
@@ -109,7 +108,6 @@ export class HistoryReader extends View {
 		this.app.draw();
 	}
 
-	/** Opens the conversation of a message that was found, at that message. */
 	async show(line) {
 		const { state, actions } = this.app;
 		const conversation = conversationOf(state, addressIn(line));
@@ -138,7 +136,6 @@ export class HistoryReader extends View {
 		return { file: new Blob(pages.reverse(), { type: "application/jsonl" }), count };
 	}
 
-	/** Restores which message of each conversation was last on the screen of this tab. */
 	readMarks() {
 		const marks = JSON.parse(sessionStorage.getItem("read") ?? "{}");
 		this.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));

@@ -64,7 +64,7 @@ export class MembersPanel extends View {
 		);
 	}
 
-	/** @param {Member} member @param {Conversation} conversation */
+	/** @param {Member} member */
 	#member({ username, connected, in_menu }, conversation) {
 		const { state } = this;
 		const isMe = username === state.me;
@@ -89,7 +89,6 @@ export class MembersPanel extends View {
 		return element("li", { class: "member" }, top, !isMe && this.#actions(username, conversation));
 	}
 
-	/** @param {Conversation} conversation */
 	#actions(name, conversation) {
 		const { actions } = this.app;
 		const isBlocked = this.state.blocked.has(name);

@@ -11,7 +11,6 @@ import { counted } from "./words.js";
 /** Rows in the page at a time: while it follows the newest message, and while one reads older ones. */
 const [ROWS_FOLLOWING, ROWS_READING] = [60, 160];
 
-/** Rows by which the window moves. */
 const STEP = 60;
 
 /** Pixels from the end that still count as the end. */
@@ -100,14 +99,12 @@ export class MessageList extends View {
 		byId("jump-words").textContent = conversation.unread ? counted(conversation.unread, "new message") : "Jump to the newest";
 	}
 
-	/** @param {Row[]} rows */
 	#firstIndex(rows) {
 		const { following } = this.state;
 		const last = Math.max(0, rows.length - (following ? ROWS_FOLLOWING : ROWS_READING));
 		return following || !this.#top ? last : Math.max(0, Math.min(rows.indexOf(this.#top), last));
 	}
 
-	/** @param {Conversation} conversation */
 	#sync({ address, firstUnread, rows }, first) {
 		const actions = {
 			toggle: row => this.#toggle(this.#expanded, row),
@@ -130,14 +127,13 @@ export class MessageList extends View {
 		keyedList(this.#rows, drawn, it => it.row.key, it => lookOf(it.row, it.around), it => buildRow(it.row, it.around, actions));
 	}
 
-	/** Says what is above the first row. @param {Conversation} conversation */
 	#drawEdge({ loaded, older, rows }, first) {
 		const words = { loading: "Loading earlier messages…", locked: "Earlier messages are locked.", failed: "Earlier messages could not be read." };
 		const beginning = rows.length ? "This is the beginning of the conversation." : "No messages yet. Write the first one.";
 		this.#edge.textContent = first > 0 || (older && loaded === "yes") ? words.loading : (words[loaded] ?? beginning);
 	}
 
-	/** @param {Set<string>} set @param {Message} row */
+	/** @param {Message} row */
 	#toggle(set, row) {
 		set.delete(row.key) || set.add(row.key);
 		this.app.draw();

@@ -10,10 +10,9 @@ const SAME_BREATH = 5 * 60 * 1000;
 /** Characters and lines of a message beyond which it is folded. */
 const [FOLDED_LENGTH, FOLDED_LINES] = [1500, 20];
 
-/** @param {Row} row @param {Row | undefined} before */
+/** @param {Row | undefined} before */
 const isNewDay = (row, before) => !before || dayKey(before.at) !== dayKey(row.at);
 
-/** @param {Row} row @param {Surroundings} around */
 const isContinued = (row, { before, isFirstUnread }) =>
 	row.kind === "message" &&
 	before?.kind === "message" &&
@@ -23,14 +22,13 @@ const isContinued = (row, { before, isFirstUnread }) =>
 	!isNewDay(row, before) &&
 	!isFirstUnread;
 
-/** Returns a text that changes whenever the row looks different. @param {Row} row @param {Surroundings} around */
+/** Returns a text that changes whenever the row looks different. */
 export function lookOf(row, around) {
 	const { before, isFirstUnread, isMention, isExpanded, isUnfolded } = around;
 	const flags = [isContinued(row, around), isNewDay(row, before), isFirstUnread, isMention, isExpanded, isUnfolded];
 	return `${row.version} ${flags.map(Number).join("")}`;
 }
 
-/** @param {Row} row @param {Surroundings} around @param {RowActions} actions */
 export function buildRow(row, around, actions) {
 	const whole = box("row");
 	if (isNewDay(row, around.before)) {
@@ -50,7 +48,7 @@ export function buildRow(row, around, actions) {
 	return whole;
 }
 
-/** @param {Message} row @param {Surroundings} around @param {RowActions} actions */
+/** @param {Message} row */
 function bubble(row, around, continued, actions) {
 	const name = row.own ? "You" : safeRow(row.from);
 	const text = safeText(row.text);
@@ -69,7 +67,7 @@ function bubble(row, around, continued, actions) {
 	);
 }
 
-/** @param {Message} row @param {Surroundings} around @param {RowActions} actions */
+/** @param {Message} row */
 function foot(row, around, actions) {
 	const { delivery } = row;
 	const mark = (shown, text, title, classes = "mark") => shown && element("span", { class: classes, title, text });
@@ -88,12 +86,11 @@ function foot(row, around, actions) {
 	);
 }
 
-/** @param {Message} row @param {Delivery} delivery @param {RowActions} actions */
+/** @param {Message} row @param {Delivery} delivery */
 function details(row, delivery, actions) {
 	const isUndelivered = delivery.waits.length && !delivery.has.length && !delivery.written.length;
 	const rows = deliveryDetails(delivery).map(text => paragraph("", text));
 	return box("details", ...rows, isUndelivered && buttons(button("Withdraw", () => actions.withdraw(row), "quiet small")));
 }
 
-/** @param {Row} row */
 const time = ({ at }) => element("time", { datetime: new Date(at).toISOString(), title: fullTime(at), text: clock(at) });

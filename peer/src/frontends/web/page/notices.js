@@ -34,7 +34,6 @@ export class Notices extends View {
 		return localStorage.getItem("notify-text") === "yes";
 	}
 
-	/** Shows in the title and the icon how much is unread. */
 	draw() {
 		const { state } = this;
 		const unread = unreadOf(state);
@@ -50,7 +49,7 @@ export class Notices extends View {
 		}
 	}
 
-	/** @param {Conversation} conversation @param {Message} message */
+	/** @param {Message} message */
 	alert(conversation, message) {
 		const now = performance.now();
 		if (!this.isOn || document.hasFocus() || now - this.#alertedAt < ALERT_PAUSE) {
@@ -67,7 +66,7 @@ export class Notices extends View {
 		};
 	}
 
-	/** Reads a message out to assistive technology, together with those that follow shortly. @param {Conversation} conversation @param {Message} message */
+	/** Reads a message out to assistive technology, together with those that follow shortly. @param {Message} message */
 	received(conversation, message) {
 		if (this.#gathered.push({ conversation, message }) === 1) {
 			setTimeout(() => this.#readOut(this.#gathered.splice(0)), GATHERING);

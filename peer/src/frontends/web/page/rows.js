@@ -33,7 +33,7 @@ export function append(state, conversation, row) {
 	return true;
 }
 
-/** @param {State} state @param {Conversation} conversation @param {Row[]} page oldest first */
+/** @param {State} state */
 export function mergeNewest(state, conversation, page) {
 	const first = page.find(row => conversation.keys.has(row.key));
 	if (!first) {
@@ -62,20 +62,18 @@ export function mergeNewest(state, conversation, page) {
 	trim(state, conversation);
 }
 
-/** @param {Conversation} conversation @param {Row[]} page oldest first */
 export function mergeOlder(conversation, page) {
 	const rows = [...page.filter(row => !conversation.keys.has(row.key)), ...conversation.rows];
 	conversation.detached ||= rows.length > ROWS_BROWSING;
 	replace(conversation, rows.slice(0, ROWS_BROWSING));
 }
 
-/** @param {Conversation} conversation @param {Row[]} rows */
 export function replace(conversation, rows) {
 	conversation.rows = rows;
 	conversation.keys = new Set(rows.map(row => row.key));
 }
 
-/** Removes the oldest rows beyond the bound: the history still has them. @param {State} state @param {Conversation} conversation */
+/** Removes the oldest rows beyond the bound: the history still has them. @param {State} state */
 export function trim(state, conversation) {
 	const { rows, keys, key } = conversation;
 	const most = state.open !== key ? ROWS_CLOSED : state.following ? ROWS_FOLLOWING : ROWS_BROWSING;

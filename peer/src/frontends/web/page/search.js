@@ -7,7 +7,6 @@ import { deliveryDetails, fullTime, HIDDEN } from "./words.js";
 
 const QUOTED = 500;
 
-/** @param {App} app */
 export async function search(app, words) {
 	const list = element("ol", { class: "found", "aria-label": "Search results" });
 	const more = buttons();
@@ -34,7 +33,6 @@ export async function search(app, words) {
 	}
 }
 
-/** @param {App} app */
 function foundRow(app, line) {
 	const top = `${safeRow(line.from)} in ${safeRow(titleOf(addressIn(line)))} · ${fullTime(Date.parse(line.sent_at))}`;
 	const text = span("found-text", ...(line.filtered ? [HIDDEN] : highlighted(line.excerpt ?? line.content)));
@@ -49,19 +47,16 @@ function highlighted(excerpt) {
 	return parts.length % 2 ? parts.map((part, at) => (at % 2 ? element("mark", { text: part }) : part)) : [parts.join("*")];
 }
 
-/** @param {App} app */
 export async function showOutbox(app) {
 	const { lines } = await app.command("outbox");
 	showOwn(app, "Waiting messages", lines, "Nothing waits: everybody has your messages.");
 }
 
-/** @param {App} app @param {Conversation} conversation */
 export async function showReceipts(app, { address, title }) {
 	const { lines } = await app.command("receipts", { conversation: address });
 	showOwn(app, `Delivery in ${safeRow(title)}`, lines, "You have written nothing here yet.");
 }
 
-/** @param {App} app */
 function showOwn(app, title, lines, none) {
 	const rows = lines.map(line => {
 		const { has, written = [], waits } = line;

@@ -75,14 +75,13 @@ export class Sidebar extends View {
 		return element("li", { class: "item" }, avatar(name, "small online"), span("row-text", span("row-name", safeRow(name)), blocked), chat);
 	}
 
-	/** Returns a text that changes whenever the row of a conversation looks different. @param {Conversation} it */
+	/** Returns a text that changes whenever the row of a conversation looks different. */
 	#look(it) {
 		const { state } = this;
 		const present = membersOf(state, it).map(({ username, connected }) => [username, connected, state.users.get(username)?.trust]);
 		return JSON.stringify([it === openConversation(state), it.unread, it.mentions, it.last, it.last && shortTime(it.last.at, Date.now()), present]);
 	}
 
-	/** @param {Conversation} it */
 	#conversation(it) {
 		const { state } = this;
 		const id = `of-${it.key.replace(/\s/g, "_")}`;

@@ -115,15 +115,18 @@ export class SignIn extends View {
 	async #settle({ code, reason, folder, expected_key, found_key }, command, fields) {
 		const text = this.#problem.textContent ?? "";
 		const again = more => this.#ask("changed_to" in more ? "sign_in" : command, { ...fields, ...more }, "Signing in…");
-		const changed = { title: "New password", text, action: "Sign in", password: true };
-		/** @type {Record<string, [Question, (answer: string) => Fields]>} */
+		const byCode = [{ title: "Registration code", text, action: "Register", password: true, code: true }, code => ({ code })];
+		const byPassword = [{ title: "New password", text, action: "Sign in", password: true }, changed_to => ({ changed_to })];
+		/** @type {Record<string, any[]>} */
 		const ways = {
-			CODE_REQUIRED: [{ title: "Registration code", text, action: "Register", password: true, code: true }, code => ({ code })],
-			PASSWORD_CHANGED: [changed, changed_to => ({ changed_to })],
+			CODE_REQUIRED: byCode,
+			WRONG_CODE: byCode,
+			PASSWORD_CHANGED: byPassword,
+			ACCOUNT_UNKNOWN: byPassword,
 			TRACKER_KEY_CHANGED: [
 				{
 					title: "The tracker has another key",
-					text: "It was set up anew, or somebody stands between you and it: then they learn who you are and whom you talk to. Ask its operator, by another way than this one, which of the two it has now.",
+					text: "It was set up anew, or somebody stands between you and it. Ask its operator, by another way, which key it has now.",
 					facts: [["Expected key", keyGroups(expected_key)], ["Key found now", keyGroups(found_key)]],
 					action: "The operator named the key found now",
 					danger: true,
@@ -131,8 +134,7 @@ export class SignIn extends View {
 				() => ({ tracker_key: found_key }),
 			],
 		};
-		const same = { WRONG_CODE: "CODE_REQUIRED", ACCOUNT_UNKNOWN: "PASSWORD_CHANGED" };
-		const way = ways[reason ?? code] ?? ways[same[reason ?? code]];
+		const way = ways[reason ?? code];
 		const answer = way && (await ask(way[0]));
 		if (way && answer !== null) {
 			await again(way[1](answer));
@@ -140,7 +142,7 @@ export class SignIn extends View {
 		const former = byId("former-password");
 		former.hidden = reason !== "LOCAL_PASSWORD";
 		former.onclick = async () => {
-			const lost = `If nobody knows it, close the peer and move ${safeRow(folder)} away. You then sign in with a new key and without the messages of this computer.`;
+			const lost = `If nobody knows it, close the peer and move ${safeRow(folder)} away: you begin with a new key and no messages.`;
 			const password = await ask({ title: "Password before the change", text: `Type the password that you used on this computer before. ${lost}`, action: "Sign in", password: true });
 			password !== null && again({ password, changed_to: fields.password });
 		};

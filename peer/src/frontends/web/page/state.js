@@ -83,20 +83,20 @@ export const isOnline = ({ tracker, online, users, me }, name) =>
 /** Takes over who is connected, as the state of a room says. @param {State} state @param {RoomSnapshot | null} room */
 export const readPresence = ({ online }, room) => room?.members.forEach(({ username, connected }) => online[connected ? "add" : "delete"](username));
 
-/** Returns the members of a conversation, this user included. @param {State} state @param {Conversation} conversation @returns {Member[]} */
+/** Returns the members of a conversation, this user included. @param {State} state @returns {Member[]} */
 export function membersOf(state, { address, snapshot }) {
 	const members = "room" in address ? (snapshot?.members ?? []) : [{ username: state.me }, { username: address.to }];
 	return members.map(member => ({ ...member, connected: isOnline(state, member.username) }));
 }
 
-/** @param {State} state @param {Conversation} conversation */
+/** @param {State} state */
 export const othersOf = (state, conversation) =>
 	membersOf(state, conversation).filter(member => member.username !== state.me);
 
-/** Returns true for a room in which this user takes no part any more. A private chat goes on with the next message. @param {Conversation} conversation */
+/** Returns true for a room in which this user takes no part any more. A private chat goes on with the next message. */
 export const hasEnded = ({ address, ended }) => ended && "room" in address;
 
-/** Returns the conversations in which this user takes part, the latest activity first. @param {State} state */
+/** The latest activity comes first. @param {State} state */
 export const currentConversations = state =>
 	[...state.conversations.values()]
 		.filter(it => !hasEnded(it))

@@ -1,6 +1,6 @@
 /**
  * The types of the page, for its readers and for the check of types, and how its modules work. No browser loads this file.
- * A text, number or truth value has no type comment: its name tells.
+ * Texts, numbers, views and conversations have no type comment: their names tell.
  *
  * - `app.js`: Path of an event: `connection.js` → `events.js` changes the state → the views draw it, at most once a
  *   frame. Path of a click: view → `actions.js` → `connection.js`.

@@ -4,7 +4,7 @@ import { safeRow } from "./safe_text.js";
 
 export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
-/** Lists names: "ana, bob and carla". @param {string[]} names */
+/** Lists names: "ana, bob and carla". */
 export const listed = names => new Intl.ListFormat("en-GB").format(names.map(safeRow).sort());
 
 const format = options => new Intl.DateTimeFormat("en-GB", options);
@@ -77,14 +77,14 @@ const ERRORS = {
 	TOO_MANY_ATTEMPTS: "There were too many wrong passwords.",
 	RATE_LIMITED: "That was too fast.",
 	LOCAL_PASSWORD: "This password does not open your key on this computer. Type it again.",
-	ACCOUNT_UNKNOWN: "The tracker does not accept this password: it was changed or reset elsewhere, or the account is gone. Type the new password, or register again to get the account back.",
+	ACCOUNT_UNKNOWN: "The tracker does not accept this password: it was changed or reset, or the account is gone. Type the new one, or register again.",
 	PASSWORD_CHANGED: "The password was changed or reset elsewhere. Type the new one.",
 	TRACKER_KEY_CHANGED: "The tracker has another key than before, so you are not signed in there.",
 	SUPERSEDED: "You signed in elsewhere, so you are signed out here. Only one computer can be signed in at a time.",
 };
 
 const ENDS = {
-	KICKED: "An admin of the tracker ended your session, or removed your account. Sign in again; if that is refused, ask the admin.",
+	KICKED: "An admin of the tracker ended your session, or removed your account. Sign in again, or ask the admin.",
 	INVALID_CREDENTIALS: "The tracker does not accept this computer any more: your password was reset, or your account or key was removed. Sign in with your new password.",
 };
 
