@@ -29,7 +29,7 @@ it("an admin kicks, bans, announces and deletes on the page, and others do not",
   await ana.screenshot({ path: "/tmp/shots9-admin.png" });
   const act = async (words, what, time = "") => {
     await byName(ana, "textbox", "User, address, room or text").fill(what);
-    await byName(ana, "textbox", "Time of a ban: 30m, 2h, 7d or empty").fill(time);
+    await byName(ana, "textbox", "Ban time: 30m, 2h, 7d or empty").fill(time);
     await press(ana, words);
   };
   await act("Announce", "restart at noon");
@@ -40,7 +40,7 @@ it("an admin kicks, bans, announces and deletes on the page, and others do not",
   await signIn(bob, "bob", { button: "Sign in" });
   await connected(bob);
   await act("Ban", "bob", "soon");
-  await until(() => ana.evaluate(() => document.activeElement?.ariaLabel?.startsWith("Time of a ban")));
+  await until(() => ana.evaluate(() => document.activeElement?.ariaLabel?.startsWith("Ban time")));
   assert.equal(await ana.locator(".question").count(), 0, "this is no time");
   await act("Ban", "bob", "2h");
   await press(ana, "Yes");

@@ -25,7 +25,7 @@ describe("signing out", () => {
     await createRoom(page, "sala");
     await press(page, "Sign out");
     await press(page, "End peer and tracker");
-    await ended(page, /^You are signed out\. So has the tracker/);
+    await ended(page, /^You are signed out\. The tracker on this computer has ended too\./);
     await ended(page, AGAIN);
     assert.deepEqual(page.problems, []);
   });
@@ -69,7 +69,7 @@ describe("a session that ends by itself", () => {
     await said(page, /^The tracker does not accept this computer any more/);
     await signIn(page, "ana", { button: "Sign in", password: "battery-staple" });
     await said(page, "This password does not open your key on this computer. Type it again.");
-    await press(page, "My password was changed or reset");
+    await press(page, "It was changed or reset");
     await page.getByText(/If nobody knows it, close the peer and move \/\S+\/ana away/).waitFor();
     await page.locator(".question").getByLabel("Password").fill(PASSWORD);
     await page.keyboard.press("Enter");
@@ -120,7 +120,7 @@ it("another key of the tracker is accepted only after both were seen", async () 
   assert.equal(await question.count(), 0, "Enter accepts nothing");
   await connection(page).getByText("signed out", { exact: true }).waitFor();
   await press(page, "Register");
-  await press(page, "The operator named the key found now");
+  await press(page, "It is the key found now");
   await connection(page).getByText("connected", { exact: true }).waitFor();
   assert.deepEqual(page.problems, []);
 });

@@ -37,7 +37,7 @@ export function showAdministration(app) {
 		bans.replaceChildren(...banned);
 	};
 	const entry = label => element("input", { "aria-label": label, placeholder: label });
-	const [what, time] = [entry("User, address, room or text"), entry("Time of a ban: 30m, 2h, 7d or empty")];
+	const [what, time] = [entry("User, address, room or text"), entry("Ban time: 30m, 2h, 7d or empty")];
 	const act = (words, command, fieldsOf, consequence) =>
 		button(words, () => {
 			const typed = what.value.trim();

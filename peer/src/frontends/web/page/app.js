@@ -211,7 +211,7 @@ export class App {
 
 	/** @param {string} why a sentence */
 	end(why) {
-		const tracker = this.state.hosts ? " So has the tracker on this computer." : "";
+		const tracker = this.state.hosts ? " The tracker on this computer has ended too." : "";
 		this.connection.stop();
 		byId("nothing-title").textContent = "The peer has ended";
 		byId("nothing-words").textContent = `${why}${tracker} To sign in again, start it and open the link that it prints.`;

@@ -128,7 +128,7 @@ export class SignIn extends View {
 					title: "The tracker has another key",
 					text: "It was set up anew, or somebody stands between you and it. Ask its operator, by another way, which key it has now.",
 					facts: [["Expected key", keyGroups(expected_key)], ["Key found now", keyGroups(found_key)]],
-					action: "The operator named the key found now",
+					action: "It is the key found now",
 					danger: true,
 				},
 				() => ({ tracker_key: found_key }),
