@@ -65,6 +65,9 @@ pub(crate) struct AcceptConfig {
 }
 
 /// Serves a connection until it ends. Refuses it if it does not use a permitted protocol.
+///
+/// Almost all sessions are idle almost always, and each holds its task. So the task contains only the steps in which a
+/// session idles, and every larger step is boxed for its own time.
 pub(crate) async fn serve(
     socket: Socket,
     from: SocketAddr,
@@ -75,7 +78,7 @@ pub(crate) async fn serve(
 ) {
     let began = Instant::now();
     let opened = tokio::select! {
-        opened = open(socket, &accept_config.identity) => opened,
+        opened = Box::pin(open(socket, &accept_config.identity)) => opened,
         () = preauth.displaced() => return,
         () = stop.cancelled() => return,
     };
@@ -83,7 +86,7 @@ pub(crate) async fn serve(
     let Ok((opening, socket)) = opened else { return };
     let (send_queue, frames) = SendQueue::new();
     let client = Client::new(from, socket.remote_key(), send_queue);
-    let session = Session {
+    let mut session = Session {
         connection: Connection::new(socket, FRAME_MAX_BEFORE_LOGIN),
         client,
         frames,
@@ -94,16 +97,21 @@ pub(crate) async fn serve(
         first_frame_came: false,
         answered: false,
     };
-    match opening {
-        FirstByte::Tls => session.run().await,
-        FirstByte::Plaintext if accept_config.plaintext.allows(from.ip()) => session.run().await,
+    let refused = match opening {
+        FirstByte::Tls => None,
+        FirstByte::Plaintext if accept_config.plaintext.allows(from.ip()) => None,
         FirstByte::Plaintext => {
             tracing::warn!(class = SECURITY, %from, "plaintext is refused");
             let msg = "this tracker accepts only encrypted sessions from your address";
-            session.turn_away(RequestError::new(ErrorCode::PlaintextRefused, msg)).await;
+            Some(RequestError::new(ErrorCode::PlaintextRefused, msg))
         }
-        FirstByte::Neither => session.turn_away(not_an_object()).await,
-    }
+        FirstByte::Neither => Some(not_an_object()),
+    };
+    let end = match refused {
+        None => session.run().await,
+        Some(refused) => session.end_with(refused),
+    };
+    Box::pin(session.farewell(end)).await;
 }
 
 /// Reads the first byte, and encrypts the connection if the byte begins a TLS handshake.
@@ -114,19 +122,8 @@ async fn open(socket: Socket, identity: &Identity) -> std::io::Result<(FirstByte
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    async fn run(mut self) {
-        let over = self.run_loop().await;
-        self.farewell(over).await;
-    }
-
-    async fn turn_away(self, refused: RequestError) {
-        self.service.metrics.refusal(refused.code);
-        self.client.refuse(None, refused, None);
-        self.farewell(SessionEnd::Complete).await;
-    }
-
     /// Handles requests one after the other. Each request waits until all earlier replies and pushes are written.
-    async fn run_loop(&mut self) -> SessionEnd {
+    async fn run(&mut self) -> SessionEnd {
         loop {
             let (deadline, paused) = (self.deadline(), self.client.rates.read_paused_until(Instant::now()));
             let served = tokio::select! {
@@ -136,13 +133,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 () = displaced(self.preauth.as_ref()) => {
                     tracing::warn!(class = SECURITY, from = %self.client.from, "a newer connection takes the slot of one that has not signed in");
                     let msg = "many others want to sign in, so this connection is closed: try again";
-                    self.refuse_and_close(RequestError::new(ErrorCode::Busy, msg))
+                    Err(self.end_with(RequestError::new(ErrorCode::Busy, msg)))
                 }
                 Some(frame) = self.frames.recv() => self.write(frame).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     tracing::info!(class = CONNECTION, from = %self.client.from, "login timed out");
                     let msg = "login timed out: connect and sign in again";
-                    self.refuse_and_close(RequestError::new(ErrorCode::NotLoggedIn, msg))
+                    Err(self.end_with(RequestError::new(ErrorCode::NotLoggedIn, msg)))
                 }
                 () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => Ok(()),
                 frame = self.connection.recv(), if paused.is_none() => self.on_frame(frame).await,
@@ -167,15 +164,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 if self.answered {
                     self.connection.skip_pause();
                 }
-                self.request(&frame).await
+                Box::pin(self.request(&frame)).await
             }
             Ok(None) => Err(SessionEnd::Complete),
             Err(FrameError::TooLarge(max)) => {
                 tracing::warn!(class = SECURITY, from = %self.client.from, max, "a request is too long");
                 let msg = format!("a request may have at most {max} bytes");
-                self.refuse_and_close(RequestError::new(ErrorCode::FrameTooLarge, msg))
+                Err(self.end_with(RequestError::new(ErrorCode::FrameTooLarge, msg)))
             }
-            Err(FrameError::NoObject) => self.refuse_and_close(not_an_object()),
+            Err(FrameError::NoObject) => Err(self.end_with(not_an_object())),
             Err(FrameError::Io(_)) => Err(SessionEnd::Broken),
         }
     }
@@ -194,10 +191,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn refuse_and_close(&self, refused: RequestError) -> Result<(), SessionEnd> {
+    /// Refuses what the client sent last, and ends the session.
+    fn end_with(&self, refused: RequestError) -> SessionEnd {
         self.service.metrics.refusal(refused.code);
         self.client.refuse(None, refused, None);
-        Err(SessionEnd::Complete)
+        SessionEnd::Complete
     }
 
     /// Writes a frame. If the session is ended while the client does not read, the frame is dropped.
@@ -311,11 +309,20 @@ mod tests {
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+    use commons::keys::Seed;
+    use commons::net::socket::Listener;
+    use commons::net::tls::Purpose;
+    use tokio::net::TcpStream;
+
     use super::*;
-    use crate::config::PasswordCost;
+    use crate::admission::{Admission, Admitted};
+    use crate::config::{ConnectionLimits, PasswordCost};
     use crate::passwords::Passwords;
     use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
+
+    /// The largest task of a session in bytes. A tracker has thousands of them.
+    const IDLE_TASK_MAX: usize = 3 * 1024;
 
     /// The number of pushes sent at one moment.
     const PUSHES: usize = 2;
@@ -338,7 +345,7 @@ mod tests {
         let (near, mut far) = duplex(FRAME_MAX);
         let (send_queue, frames) = SendQueue::new();
         let stop = CancellationToken::new();
-        let session = Session {
+        let mut session = Session {
             connection: Connection::new(near, FRAME_MAX),
             client: Client::new(([127, 0, 0, 1], 5000).into(), None, send_queue.clone()),
             frames,
@@ -349,7 +356,7 @@ mod tests {
             first_frame_came: false,
             answered: false,
         };
-        let session = tokio::spawn(session.run());
+        let session = tokio::spawn(async move { session.run().await });
         far.write_all(first.to_string().as_bytes()).await.unwrap();
         assert!(recv(&mut far).await);
         let mut whole = 0;
@@ -367,6 +374,25 @@ mod tests {
         stop.cancel();
         session.await.unwrap();
         whole
+    }
+
+    #[tokio::test]
+    async fn idle_session_holds_a_small_task() {
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, from) = listener.accept().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path()).unwrap();
+        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
+        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Session).unwrap();
+        let accept_config = AcceptConfig { plaintext: Plaintext::default(), identity };
+        let limits = ConnectionLimits { sessions: 1, preauth: 1, per_network: 1, new_per_network: 1 };
+        let admission = Admission::new(limits, LimitScope { loopback: false });
+        let Admitted { preauth, .. } = admission.admit(from).unwrap();
+        let stop = CancellationToken::new();
+        let task = serve(socket, from, accept_config, Arc::new(service), stop, preauth);
+        assert!(size_of_val(&task) <= IDLE_TASK_MAX, "{}", size_of_val(&task));
     }
 
     #[tokio::test(start_paused = true)]
