@@ -123,6 +123,7 @@ async fn run(config: Config, effective: Vec<Effective>) -> Result<(), Failure> {
         return Err(Failure::Usage("--input json requires --output json".to_owned()));
     };
     let stop = stop_signal().map_err(Failure::new)?;
+    tty::restore_after_stops().map_err(Failure::new)?;
     if let Some(Task::Identity(task)) = &config.task {
         return Ok(carry_identity(task, &config, &known(&config)).await?);
     }

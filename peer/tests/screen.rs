@@ -246,6 +246,36 @@ async fn up_recalls_and_down_comes_back_to_the_draft() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn recalled_line_is_edited_at_its_end() {
+    let Scene { mut ana, bob: _bob, tracker: _tracker, data: _data } = scene(24, 80).await;
+    ana.line("first");
+    ana.shows("<ana> first");
+    ana.keys(UP);
+    ana.keys("\x7fed");
+    ana.ends_with(&["sala · ● bob", "> firsed"]);
+    ana.keys(UP);
+    ana.ends_with(&["sala · ● bob", "> /join sala"]);
+    ana.keys(DOWN);
+    ana.keys("!\r");
+    ana.shows("<ana> first!");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn password_stays_hidden_after_the_program_was_stopped() {
+    let Scene { mut ana, tracker: _tracker, data: _data, .. } = scene(24, 80).await;
+    ana.line("/password");
+    ana.shows_row("The password you have (not shown; empty ends this)");
+    signal(ana.id(), Signal::STOP);
+    ana.cook();
+    assert!(ana.is_cooked(), "the control: a shell leaves these modes");
+    signal(ana.id(), Signal::CONT);
+    ana.is_raw_again();
+    ana.line("the canary");
+    ana.shows("✗ wrong password: 2 tries left");
+    assert!(!ana.text().contains("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_row_counts_unread_messages_and_switching_shows_them() {
     let Scene { tracker: _tracker, mut ana, bob, data: _data } = scene(24, 80).await;
     ana.line("/create equipe");

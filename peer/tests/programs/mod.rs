@@ -470,6 +470,27 @@ impl Screen {
         set("ECHO") && set("ICANON")
     }
 
+    /// Sets the modes that a shell leaves when it continues a stopped program.
+    pub fn cook(&self) {
+        use rustix::fs::{Mode, OFlags, open};
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+        let path = self.master.tty_name().unwrap();
+        let terminal = open(&path, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let mut modes = tcgetattr(&terminal).unwrap();
+        modes.local_modes |= LocalModes::ECHO | LocalModes::ICANON;
+        tcsetattr(&terminal, OptionalActions::Now, &modes).unwrap();
+    }
+
+    /// Waits until the terminal neither echoes nor takes whole lines.
+    pub fn is_raw_again(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.echoes() || self.is_cooked() {
+            assert!(Instant::now() < deadline, "the terminal echoes");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Whether the terminal echoes the input.
     pub fn echoes(&self) -> bool {
         let modes = format!("{:?}", self.master.get_termios().unwrap().local_flags);

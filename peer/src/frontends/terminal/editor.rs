@@ -12,13 +12,16 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
+use rustyline::line_buffer::LineBuffer;
 use rustyline::{
-    Cmd, ColorMode, Completer, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, Prompt, RepeatCount, Validator,
+    Changeset, Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event,
+    EventContext, EventHandler, Helper, KeyCode, KeyEvent, Modifiers, Movement, Prompt, RepeatCount,
+    Validator,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -80,7 +83,8 @@ impl LineEditor {
         let (lines, queue) = mpsc::channel(TYPED_AHEAD);
         let shared = Arc::new(EditorShared { lines, paint, is_password, filter, state: Mutex::default() });
         // The highlighter draws the prompt, even without colours.
-        let config = Config::builder().color_mode(ColorMode::Forced).build();
+        let config =
+            Config::builder().color_mode(ColorMode::Forced).completion_type(CompletionType::List).build();
         let mut editor = Editor::<Assistant, DefaultHistory>::with_config(config)?;
         editor.set_helper(Some(Assistant { shared: Arc::clone(&shared) }));
         bind_keys(&mut editor, &shared);
@@ -239,7 +243,9 @@ impl ConditionalEventHandler for Keys {
             }
             Key::Interrupt => return None,
         };
-        Some(recalled.map_or(Cmd::Noop, |line| Cmd::Replace(Movement::WholeBuffer, Some(line))))
+        let Some(line) = recalled else { return Some(Cmd::Noop) };
+        self.shared.state().recalled = line;
+        Some(Cmd::Complete)
     }
 }
 
@@ -303,9 +309,23 @@ fn columns() -> usize {
 }
 
 /// Provides hints and colours to the editor.
-#[derive(Completer, Helper, Validator)]
+#[derive(Helper, Validator)]
 struct Assistant {
     shared: Arc<EditorShared>,
+}
+
+/// Replaces the input by the recalled line. Of the editor's commands, only a completion puts the cursor behind the text
+/// that replaces the input. Names are completed without it, see [`Keys::complete`].
+impl Completer for Assistant {
+    type Candidate = String;
+
+    fn complete(&self, _: &str, _: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok((0, vec![std::mem::take(&mut self.shared.state().recalled)]))
+    }
+
+    fn update(&self, line: &mut LineBuffer, start: usize, recalled: &str, changes: &mut Changeset) {
+        line.replace(start..line.len(), recalled, changes);
+    }
 }
 
 /// The possible rest of the input: that of an earlier line, which Right accepts, or a command's arguments.
@@ -328,6 +348,7 @@ impl Hinter for Assistant {
     type Hint = InlineHint;
 
     fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<InlineHint> {
+        tty::note_raw_mode();
         let mut state = self.shared.state();
         state.begun = !line.is_empty();
         if std::mem::take(&mut state.suspended) {

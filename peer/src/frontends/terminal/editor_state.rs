@@ -51,6 +51,8 @@ pub(crate) struct EditorState {
     pub(crate) status_line: StatusLine,
     pub(crate) words: Words,
     pub(crate) recall: InputHistory,
+    /// The line that replaces the input at the next completion.
+    pub(crate) recalled: String,
     pub(crate) interrupt: Interrupt,
     pub(crate) drawing: Drawing,
     /// The open prompts, in order; each takes one line of input.
@@ -110,6 +112,7 @@ impl EditorShared {
             let hidden = state.prompts.front().map(|prompt| prompt.hidden);
             let quits = state.interrupt.press(line.is_empty() && hidden.is_none(), Instant::now());
             state.secret.clear();
+            state.recall.restart();
             // A user who only clears the line sees the hint once.
             let hints = hidden.is_none() && (line.is_empty() || !state.hinted);
             state.hinted |= hints;

@@ -28,6 +28,11 @@ impl InputHistory {
         self.lines.push_front(line.to_owned());
     }
 
+    /// Begins again at the newest line.
+    pub(crate) fn restart(&mut self) {
+        self.back = 0;
+    }
+
     /// Returns the line before the one shown; `shown` is kept as the draft at the first step.
     pub(crate) fn older(&mut self, shown: &str) -> Option<String> {
         let line = self.lines.get(self.back)?.clone();
@@ -72,6 +77,9 @@ mod tests {
         assert_eq!(recall.newer().as_deref(), Some("two"));
         assert_eq!(recall.newer().as_deref(), Some("draft"));
         assert_eq!(recall.newer(), None);
+        recall.older("draft");
+        recall.restart();
+        assert_eq!(recall.older("").as_deref(), Some("two"));
     }
 
     #[test]

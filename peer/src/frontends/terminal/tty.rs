@@ -1,15 +1,21 @@
 //! The terminal device: its width, its echo, and its initial state.
 //!
-//! The initial state is restored at the end.
+//! The initial state is restored at the end. After a stop (Ctrl-Z and `fg`), the state that this program has set is
+//! restored: a shell leaves its own, in which a password would be shown.
 
 use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The state at the start. A process has only one terminal.
 static AT_START: OnceLock<Termios> = OnceLock::new();
+
+/// The state that this program has set last. A process has only one terminal.
+static IN_FORCE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// True if the conversation handles Ctrl-C, which arrives as a signal. A process has only one terminal.
 static CATCHES_INTERRUPTS: AtomicBool = AtomicBool::new(false);
@@ -25,8 +31,35 @@ pub fn save() {
     }
 }
 
+/// Sets the state in force again whenever the program goes on after a stop. Fails if signals cannot be received.
+pub fn restore_after_stops() -> io::Result<()> {
+    let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    tokio::spawn(async move {
+        while continued.recv().await.is_some() {
+            if let Some(termios) = &*in_force() {
+                // If the terminal is gone, there is nothing to restore.
+                let _ = tcsetattr(stdin(), OptionalActions::Now, termios);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn in_force() -> MutexGuard<'static, Option<Termios>> {
+    IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes the state in which the line editor reads: without line mode. Another state is that of a shell, immediately
+/// after a stop.
+pub(crate) fn note_raw_mode() {
+    if let Some(raw) = tcgetattr(stdin()).ok().filter(|now| !now.local_modes.contains(LocalModes::ICANON)) {
+        *in_force() = Some(raw);
+    }
+}
+
 /// Restores the saved state: echo on, line mode. Does nothing without a terminal.
 pub fn restore() {
+    *in_force() = None;
     if let Some(termios) = AT_START.get() {
         // If the terminal is gone, there is nothing to restore.
         let _ = tcsetattr(stdin(), OptionalActions::Now, termios);
@@ -66,7 +99,9 @@ pub(crate) fn set_echo(shown: bool) -> io::Result<()> {
     modes.local_modes.set(LocalModes::ECHO, shown);
     // The line end after a hidden answer is still echoed.
     modes.local_modes.set(LocalModes::ECHONL, !shown);
-    Ok(tcsetattr(stdin(), OptionalActions::Now, &modes)?)
+    tcsetattr(stdin(), OptionalActions::Now, &modes)?;
+    *in_force() = Some(modes);
+    Ok(())
 }
 
 /// Asks for a line; `None` at the end of input. The echo is on for this line only: later input, before the next
