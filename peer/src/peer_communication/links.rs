@@ -155,13 +155,20 @@ impl PeerPeerCommunication {
     }
 
     /// Queues a frame with own messages for this link of a peer. After one was refused, every later one is refused until
-    /// [`LinkReport::Writable`], so that none overtakes it.
+    /// [`Self::resume`], so that none overtakes it.
     pub(crate) fn feed(&self, to: &Username, link: LinkId, frame: &Frame) -> Result<(), Full> {
         let Some((queue, (_, dialect))) = self.writer(to).filter(|(_, (writer, _))| *writer == link) else {
             return Err(Full);
         };
         let encoded = self.encode(frame, dialect);
         encoded.map_or(Ok(()), |bytes| queue.push_in_order(link, frame.message_id(), bytes))
+    }
+
+    /// Takes own messages for a peer again, after [`LinkReport::Writable`].
+    pub(crate) fn resume(&self, to: &Username) {
+        if let Some(queue) = self.queue(to) {
+            queue.resume();
+        }
     }
 
     fn encode(&self, frame: &Frame, dialect: Dialect) -> Option<Bytes> {

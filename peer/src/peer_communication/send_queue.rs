@@ -2,9 +2,10 @@
 //! The queue is lost with its link. The history knows which messages the peer has not stored, and the next link sends
 //! them again.
 //!
-//! Own messages go in order: after one was refused, all later ones are refused too, until the queue is writable again.
+//! Own messages go in order: after one was refused, all later ones are refused too, until the owner resumes the queue.
 //! Example: the queue has 10 bytes left. A message of 20 bytes is refused, and so is the next one of 5 bytes. When half
-//! of the queue is written, the owner gets a report and begins again with the first of the two.
+//! of the queue is written, the owner gets a report, resumes, and begins again with the first of the two. Until then the
+//! owner may still be handing over later messages, although the writer has made room.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,8 @@ struct State {
     bytes: usize,
     /// Whether a message was refused, so that no later one may overtake it.
     refused: bool,
+    /// Whether the owner got the report that the queue has room after a refusal.
+    is_reported: bool,
     writer: Option<(LinkId, Dialect)>,
     writing: Option<Uuid>,
     /// The last [`LEGACY_RECENT`] messages that were written to a legacy client. The history may not know yet, and send
@@ -191,12 +194,18 @@ impl SendQueue {
         message
     }
 
-    /// Whether a message was refused before and half of the queue is free again. Returns true once.
+    /// Whether a message was refused before and half of the queue is free again. Returns true once. Messages are still
+    /// refused until [`Self::resume`].
     pub(crate) fn became_writable(&self, link: LinkId) -> bool {
         let mut state = self.lock();
-        let writable = state.is_writer(link) && state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
-        state.refused &= !writable;
-        writable
+        let has_room = state.is_writer(link) && state.refused && state.bytes <= LINK_QUEUE_BYTES / 2;
+        has_room && !std::mem::replace(&mut state.is_reported, true)
+    }
+
+    /// Takes messages again. The owner begins with the first one that was refused.
+    pub(crate) fn resume(&self) {
+        let mut state = self.lock();
+        (state.refused, state.is_reported) = (false, false);
     }
 }
 
@@ -291,6 +300,8 @@ mod tests {
         written(&queue, FIRST);
         assert_eq!(queue.push_in_order(FIRST, None, bytes(5)), Err(Full), "the owner does not know yet");
         assert!(queue.became_writable(FIRST) && !queue.became_writable(FIRST));
+        assert_eq!(queue.push_in_order(FIRST, None, bytes(5)), Err(Full), "the owner has not begun again");
+        queue.resume();
         queue.push_in_order(FIRST, None, bytes(20)).unwrap();
     }
 

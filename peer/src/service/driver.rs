@@ -277,6 +277,9 @@ impl Driver {
 
     fn on_link_report(&mut self, report: LinkReport) {
         let Some(session) = &self.session else { return };
+        if let LinkReport::Writable { to } = &report {
+            session.resources.links.resume(to);
+        }
         let input = match report {
             LinkReport::Changed { user } => {
                 let state = session.resources.links.link_state(&user);
