@@ -45,14 +45,32 @@ pub const WELCOME_WAIT: Duration = Duration::from_secs(5);
 /// recipients that read.
 pub const BACKPRESSURE_MESSAGES: usize = 2000;
 
+/// Part of its outbox quota, in percent, at which a linked recipient makes the author wait, for the same reason: few long
+/// messages fill the quota too.
+pub const BACKPRESSURE_PERCENT: usize = 20;
+
+/// Part of its outbox quota, in percent, from which the author waits longer for a linked recipient that takes messages.
+/// Beyond the quota the oldest messages would be given up, although that recipient reads.
+pub const BACKPRESSURE_NEARLY_FULL: usize = 50;
+
 /// Messages from one look at the slow recipients to the next.
 pub const BACKPRESSURE_STRIDE: usize = 500;
+
+/// Bytes of text from one look at the slow recipients to the next: a small part of [`OUTBOX_BYTES_MAX`].
+pub const BACKPRESSURE_STRIDE_BYTES: usize = 1024 * 1024;
 
 /// Longest wait before one message while recipients take some: a slow recipient must not hold up commands.
 pub const BACKPRESSURE_MAX: Duration = Duration::from_secs(10);
 
 /// Longest wait at [`BACKPRESSURE_MESSAGES`] while no recipient takes a message.
 pub const BACKPRESSURE_WAIT: Duration = Duration::from_secs(1);
+
+/// Longest wait before one message for a recipient at [`BACKPRESSURE_NEARLY_FULL`] that takes messages. A member that takes
+/// one now and then must not silence the author.
+pub const BACKPRESSURE_FULL_MAX: Duration = Duration::from_secs(60);
+
+/// Longest wait at [`BACKPRESSURE_NEARLY_FULL`] after the last message that the recipient took: its disk may be slow.
+pub const BACKPRESSURE_FULL_WAIT: Duration = Duration::from_secs(5);
 
 /// Longest wait for the last acknowledgements of a member who has left, also on a slow link. After that, the outbox
 /// gives up that member's messages.

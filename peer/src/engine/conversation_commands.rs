@@ -233,8 +233,9 @@ impl Engine {
         };
         self.end_away(effects);
         self.unstored += 1;
+        let bytes = text.len();
         effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
-        if self.backpressure.note_written() {
+        if self.backpressure.note_written(bytes) {
             effects.history(Query::Waiting { of: None });
         }
         Ok(())

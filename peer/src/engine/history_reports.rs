@@ -82,7 +82,12 @@ impl Engine {
             Report::Lacking { of, from, lacking } => self.on_lacking(&from, &of, lacking, now, effects),
             Report::Missed { of, lacking } => self.absences.entry(of).or_default().note(&lacking),
             Report::HandedOver { of, to, messages } => self.hand_over(to, &of, messages, effects),
-            Report::Waiting { of, waiting } => self.on_waiting(of.as_ref(), &waiting, now, effects),
+            Report::Waiting { of, waiting, used } => {
+                if of.is_none() {
+                    self.backpressure.checked(&waiting, &used);
+                }
+                self.on_waiting(of.as_ref(), &waiting, now, effects);
+            }
             Report::Trouble(message) => effects.publish([Event::error("STORAGE", message)]),
         }
     }
@@ -173,10 +178,11 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let is_full = self.dialect(to) == Some(Dialect::Full);
-        // A message of the last seconds, written while the recipient's program ran, was only waiting for its link. It
-        // is not late.
+        // A message of the last seconds before the link, written while the recipient's program ran, was only waiting for
+        // that link. A message after it was only waiting for room. Neither is late.
         let started = self.links.get(to).and_then(|state| state.started).unwrap_or_default();
-        let late_before = (now.utc - JUST_WRITTEN).max(started);
+        let linked_since = self.replication.linked_since(to).unwrap_or(now.utc);
+        let late_before = (linked_since - JUST_WRITTEN).max(started);
         let messages: Vec<_> = messages.into_iter().map(Arc::new).collect();
         let batches = if is_full { batches(&messages) } else { messages.chunks(1).collect() };
         let (frames, next) = self.replication.send(to, queried_after, &batches, more);
@@ -209,7 +215,6 @@ impl Engine {
         }
         self.drains.iter_mut().filter(|drain| is_of(drain)).for_each(|drain| drain.is_counting = false);
         if of.is_none() {
-            self.backpressure.checked(waiting);
             self.look_for(waiting, now, effects);
         }
         self.retry_commands(now, effects);
@@ -231,5 +236,54 @@ impl Engine {
     /// dialled.
     fn is_expected(&self, user: &Username) -> bool {
         self.replication.is_serving(user) || (self.chat.is_present(user) && !self.keys.is_changed(user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::engine::input::Input;
+    use crate::engine::testing::{ana, now};
+    use crate::history::request::Request;
+    use crate::history::testing::{ANA, BOB, draft, history, outgoing_messages, private, time, user};
+    use crate::identity::known_keys::KnownKeys;
+    use crate::peer_communication::link_table::LinkId;
+    use crate::peer_communication::links::LinkState;
+
+    /// Returns whether a message goes out as backlog, a minute after it was written, on a link that came up at this time.
+    fn goes_as_backlog(linked: DateTime<Utc>) -> bool {
+        let (mut engine, mut effects, minute) =
+            (ana(KnownKeys::default()), Effects::default(), Duration::from_mins(1));
+        let (link, dialect) = (LinkId(1), Dialect::Full);
+        let state = LinkState { link, dialect, key: None, started: None, encrypted: true };
+        let link_up = Input::LinkChanged(user(BOB), Some(state));
+        engine.handle(link_up, Now { utc: linked, ..now() }, &mut effects);
+        let mut stored = history(ANA);
+        stored.apply(Request::Append(draft(&private(BOB), "1", &[BOB])));
+        let messages = outgoing_messages(stored.commit());
+        let report = Report::Pending {
+            to: user(BOB),
+            queried_after: 0,
+            after: messages[0].row,
+            messages,
+            more: false,
+        };
+        effects.take();
+        engine.handle(Input::History(report), Now { utc: time() + minute, ..now() }, &mut effects);
+        let sent = effects.take();
+        let is_live = sent.iter().any(|effect| matches!(effect, Effect::SendMessage(..)));
+        let is_backlog = sent.iter().any(|effect| matches!(effect, Effect::SendBacklog(..)));
+        assert_ne!(is_live, is_backlog);
+        is_backlog
+    }
+
+    #[tokio::test]
+    async fn message_that_waited_for_a_full_link_is_not_late() {
+        assert!(!goes_as_backlog(time() - Duration::from_secs(1)), "it was written on this link");
+        assert!(goes_as_backlog(time() + Duration::from_secs(30)), "the control: bob was away");
     }
 }

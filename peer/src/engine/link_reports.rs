@@ -117,7 +117,8 @@ impl Engine {
         self.away_at_link(user, now, effects);
         // The HAVE is sent before the pending messages, so that the peer can count what it missed.
         let is_held = self.keys.is_changed(user) && !self.omits(Omission::HoldAtLink);
-        if self.replication.begin(user, state.link, is_held) && !self.omits(Omission::PendingAtLink) {
+        if self.replication.begin(user, state.link, is_held, now.utc) && !self.omits(Omission::PendingAtLink)
+        {
             effects.history(Query::Pending { to: user.clone(), after: 0, bytes: FEED_BYTES });
         }
     }

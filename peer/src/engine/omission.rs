@@ -85,7 +85,7 @@ impl Omission {
     #[cfg(test)]
     pub(crate) const ALL: [(Self, u64); 37] = [
         (Self::PendingAtLink, 2),
-        (Self::RoomAgain, 1),
+        (Self::RoomAgain, 4),
         (Self::RefusedMessage, 83),
         (Self::HaveAtTick, 6),
         (Self::HaveIsAck, 0),

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::names::Username;
 use uuid::Uuid;
@@ -36,6 +37,8 @@ pub(crate) struct Replication {
 struct PeerProgress {
     /// The link that is served. Another link to the same peer starts from the beginning.
     link: LinkId,
+    /// The time at which the link came up.
+    began: DateTime<Utc>,
     /// The row of the last message that was sent.
     after: i64,
     /// The row of the last query. An answer to an earlier query, of another link, is ignored.
@@ -68,11 +71,11 @@ impl PeerProgress {
 
 impl Replication {
     /// Starts the replication to a new link. Returns true if the pending messages must be queried now.
-    pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool) -> bool {
+    pub(crate) fn begin(&mut self, user: &Username, link: LinkId, held: bool, began: DateTime<Utc>) -> bool {
         let stage = if held { Stage::KeyChanged } else { Stage::Querying };
         self.peers.insert(
             user.clone(),
-            PeerProgress { link, after: 0, queried_after: 0, stage, must_requery: false },
+            PeerProgress { link, began, after: 0, queried_after: 0, stage, must_requery: false },
         );
         !held
     }
@@ -185,6 +188,11 @@ impl Replication {
         self.peers.get(user).is_some_and(|progress| progress.stage != Stage::KeyChanged)
     }
 
+    /// Returns the time at which the link to a peer came up. A message after it only waits for the link to have room.
+    pub(crate) fn linked_since(&self, user: &Username) -> Option<DateTime<Utc>> {
+        self.peers.get(user).map(|progress| progress.began)
+    }
+
     /// Notes that the messages up to a row were sent.
     fn sent(&mut self, user: &Username, row: i64) {
         if let Some(progress) = self.peers.get_mut(user) {
@@ -252,7 +260,7 @@ mod tests {
     #[test]
     fn pending_messages_go_first_and_full_link_continues() {
         let mut replication = Replication::default();
-        assert!(replication.begin(&bob(), LinkId(1), false));
+        assert!(replication.begin(&bob(), LinkId(1), false, DateTime::UNIX_EPOCH));
         assert!(
             replication.link_at(&bob(), Stage::Querying).is_some()
                 && replication.link_at(&bob(), Stage::Live).is_none()
@@ -272,7 +280,7 @@ mod tests {
         let (room, mut replication) = (Uuid::nil(), Replication::default());
         let away = BTreeSet::from([(bob(), room)]);
         assert_eq!(replication.hide_from(away.clone()), []);
-        replication.begin(&bob(), LinkId(1), false);
+        replication.begin(&bob(), LinkId(1), false, DateTime::UNIX_EPOCH);
         replication.sent_all(&bob());
         assert_eq!(replication.hide_from(BTreeSet::new()), [(bob(), room)]);
         assert_eq!(replication.shows_again(&bob(), room), Some(0), "all that waited is queried");
@@ -287,7 +295,7 @@ mod tests {
     #[test]
     fn sent_message_may_have_arrived_until_its_link_ends() {
         let (room, mut replication) = (Uuid::nil(), Replication::default());
-        replication.begin(&bob(), LinkId(1), false);
+        replication.begin(&bob(), LinkId(1), false, DateTime::UNIX_EPOCH);
         replication.sent(&bob(), 8);
         assert!(replication.has_sent(&bob(), 8, Some(room)) && !replication.has_sent(&bob(), 9, Some(room)));
         replication.refused(&bob(), 8);
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn messages_to_a_changed_key_wait_until_it_is_accepted() {
         let mut replication = Replication::default();
-        assert!(!replication.begin(&bob(), LinkId(1), true));
+        assert!(!replication.begin(&bob(), LinkId(1), true, DateTime::UNIX_EPOCH));
         replication.sent_all(&bob());
         assert!(replication.link_at(&bob(), Stage::Live).is_none());
         assert_eq!(replication.hold(&bob(), false), Some(0));
@@ -315,9 +323,9 @@ mod tests {
     #[test]
     fn answer_to_a_query_of_an_earlier_link_is_ignored() {
         let mut replication = Replication::default();
-        replication.begin(&bob(), LinkId(1), false);
+        replication.begin(&bob(), LinkId(1), false, DateTime::UNIX_EPOCH);
         assert_eq!(replication.send(&bob(), 0, &[], Some(7)).1, Some(7));
-        replication.begin(&bob(), LinkId(2), false);
+        replication.begin(&bob(), LinkId(2), false, DateTime::UNIX_EPOCH);
         assert_eq!(replication.send(&bob(), 7, &[], None).1, None);
         assert!(
             replication.link_at(&bob(), Stage::Live).is_none(),

@@ -320,6 +320,13 @@ impl Tables {
         let names = self.names(&counts.keys().copied().collect::<Vec<_>>())?;
         Ok(names.into_iter().zip(counts.into_values()).collect())
     }
+
+    /// Returns the part of its quota, in percent, that the fullest conversation of each recipient uses.
+    pub(crate) fn used_quotas(&self) -> Result<Vec<(Username, usize)>> {
+        let used = self.outbox.used_quotas();
+        let names = self.names(&used.keys().copied().collect::<Vec<_>>())?;
+        Ok(names.into_iter().zip(used.into_values()).collect())
+    }
 }
 
 /// Returns the first and the last row of each run of consecutive rows.

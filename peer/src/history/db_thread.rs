@@ -230,7 +230,10 @@ mod tests {
         let rename = "ALTER TABLE nowhere RENAME TO users; ALTER TABLE elsewhere RENAME TO messages";
         thread.history.tables.db.execute_batch(rename).unwrap();
         thread.commit();
-        assert_eq!(received.try_recv(), Ok(Report::Waiting { of: None, waiting: Vec::new() }));
+        assert_eq!(
+            received.try_recv(),
+            Ok(Report::Waiting { of: None, waiting: Vec::new(), used: Vec::new() })
+        );
         assert_eq!(thread.retry_wait(), None);
     }
 }

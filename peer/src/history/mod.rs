@@ -399,7 +399,7 @@ mod tests {
         assert_eq!((to, streams[0].spans.as_slice(), lamport), (user(BOB), &[(1, 2)][..], Some(2)));
         let Report::Pending { messages, more: false, .. } = next(&mut reports).await else { panic!() };
         assert_eq!(messages, sent);
-        let waiting = Report::Waiting { of: Some(room()), waiting: vec![(user(BOB), 2)] };
+        let waiting = Report::Waiting { of: Some(room()), waiting: vec![(user(BOB), 2)], used: vec![] };
         assert_eq!(next(&mut reports).await, waiting);
         assert_eq!(ana.commits(), before + 1);
     }

@@ -90,6 +90,21 @@ impl Outbox {
         queue.rows.first().copied().filter(|_| is_full)
     }
 
+    /// Returns the part of its quota, in percent, that the fullest conversation of each recipient uses. Recipients below
+    /// 1 % are left out.
+    pub(crate) fn used_quotas(&self) -> BTreeMap<i64, usize> {
+        let mut used = BTreeMap::new();
+        for ((_, recipient), queue) in &self.queues {
+            let messages = queue.rows.len() * 100 / OUTBOX_MESSAGES;
+            let percent = messages.max(queue.bytes * 100 / OUTBOX_BYTES_MAX);
+            if percent > 0 {
+                let fullest = used.entry(*recipient).or_insert(percent);
+                *fullest = percent.max(*fullest);
+            }
+        }
+        used
+    }
+
     /// Iterates over all messages, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &WaitingMessage)> {
         self.messages.iter().map(|(row, message)| (*row, message))
@@ -161,5 +176,28 @@ impl Queue {
     fn add(&mut self, row: i64, bytes: usize) {
         self.rows.insert(row);
         self.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fullest_conversation_of_a_recipient_counts_for_its_quota() {
+        let (bob, carla) = (1, 2);
+        let mut outbox = Outbox::default();
+        let mut add = |row, conversation, bytes, waits: &[i64]| {
+            let (id, stream, seq) = (Uuid::now_v7(), conversation, row as u64);
+            let waits = waits.to_vec();
+            let message = WaitingMessage { id, conversation, stream, seq, bytes, waits, is_withdrawn: false };
+            outbox.add(row, message);
+        };
+        add(1, 1, OUTBOX_BYTES_MAX / 2, &[bob]);
+        add(2, 2, OUTBOX_BYTES_MAX / 4, &[bob]);
+        (3..3 + OUTBOX_MESSAGES as i64 / 10).for_each(|row| add(row, 3, 1, &[carla]));
+        assert_eq!(outbox.used_quotas(), BTreeMap::from([(bob, 50), (carla, 10)]));
+        outbox.remove(1, bob);
+        assert_eq!(outbox.used_quotas()[&bob], 25);
     }
 }

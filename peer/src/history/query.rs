@@ -110,7 +110,8 @@ impl Tables {
                 Report::HandedOver { of: of.clone(), to: to.clone(), messages }
             }
             Query::Waiting { of } => {
-                Report::Waiting { of: of.clone(), waiting: self.waiting_counts(of.as_ref())? }
+                let waiting = self.waiting_counts(of.as_ref())?;
+                Report::Waiting { of: of.clone(), waiting, used: self.used_quotas()? }
             }
         })
     }
@@ -133,7 +134,7 @@ mod tests {
         ana.apply(Request::AckUpTo { to: user(BOB), ids: messages });
         ana.apply(Query::Waiting { of: None });
         assert!(!ana.needs_commit());
-        let waiting = Report::Waiting { of: None, waiting: vec![(user(CARLA), 1)] };
+        let waiting = Report::Waiting { of: None, waiting: vec![(user(CARLA), 1)], used: vec![] };
         let reports = ana.reports_without_commit();
         assert!(matches!(&reports[..2], [Report::Delivered { .. }, Report::Holdings { .. }]), "{reports:?}");
         assert_eq!((&reports[2..], ana.commits()), (&[waiting][..], before));

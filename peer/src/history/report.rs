@@ -145,6 +145,9 @@ pub enum Report {
         of: Option<ConversationId>,
         /// The number of own messages that wait for each recipient.
         waiting: Vec<(Username, usize)>,
+        /// The part of its quota, in percent, that the fullest conversation of each recipient uses. Recipients below 1 %
+        /// are left out.
+        used: Vec<(Username, usize)>,
     },
     /// The disk fails. It is reported once until a write succeeds again.
     Trouble(String),
