@@ -35,7 +35,8 @@ pub(crate) enum CloseReason {
 /// The sending end of the queue. A clone is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct SendQueue {
-    frames: mpsc::UnboundedSender<QueuedFrame>,
+    /// The frames are boxed, because the channel allocates space for dozens of them, even if it is empty.
+    frames: mpsc::UnboundedSender<Box<QueuedFrame>>,
     room: Arc<Semaphore>,
     ended: CancellationToken,
     ending: Arc<OnceLock<CloseReason>>,
@@ -52,7 +53,7 @@ pub(crate) struct QueuedFrame {
 
 impl SendQueue {
     /// Creates an empty queue, and the end from which the session takes its frames.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<QueuedFrame>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Box<QueuedFrame>>) {
         let (frames, waiting) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(SEND_QUEUE_BYTES));
         (Self { frames, room, ended: CancellationToken::new(), ending: Arc::default() }, waiting)
@@ -72,7 +73,7 @@ impl SendQueue {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         match self.room.clone().try_acquire_many_owned(length) {
             // A session that has ended drops the frame.
-            Ok(room) => drop(self.frames.send(QueuedFrame { bytes, answers, _room: room })),
+            Ok(room) => drop(self.frames.send(Box::new(QueuedFrame { bytes, answers, _room: room }))),
             Err(_) => self.end(CloseReason::Overflow),
         }
     }

@@ -414,7 +414,7 @@ mod tests {
     /// A session without a connection: its requests and its send queue.
     struct TestSession {
         client: Client,
-        frames: UnboundedReceiver<QueuedFrame>,
+        frames: UnboundedReceiver<Box<QueuedFrame>>,
     }
 
     impl TestSession {

@@ -32,7 +32,7 @@ use crate::service::{Next, TrackerService};
 pub(crate) struct Session<S> {
     connection: Connection<S>,
     client: Client,
-    frames: UnboundedReceiver<QueuedFrame>,
+    frames: UnboundedReceiver<Box<QueuedFrame>>,
     service: Arc<TrackerService>,
     stop: CancellationToken,
     began: Instant,
@@ -199,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Writes a frame. If the session is ended while the client does not read, the frame is dropped.
-    async fn write(&mut self, frame: QueuedFrame) -> Result<(), SessionEnd> {
+    async fn write(&mut self, frame: Box<QueuedFrame>) -> Result<(), SessionEnd> {
         // This wait is short, and the end of the session does not cut it. Frames that still wait are written then.
         self.connection.due().await;
         self.answered = frame.answers;

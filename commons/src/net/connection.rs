@@ -14,7 +14,7 @@ use crate::limits::{LINGER_BYTES, LINGER_TIME, WRITE_TIMEOUT};
 use crate::net::frame::{Frame, FrameError, JsonCodec, encode};
 
 /// Initial buffer of a connection in bytes. It is small, because most of thousands of connections are idle.
-const FIRST_BUFFER: usize = 1024;
+const FIRST_BUFFER: usize = 512;
 
 /// Read buffer of a link in bytes: many messages arrive together.
 const LINK_BUFFER: usize = 16 * 1024;
