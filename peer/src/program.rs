@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::error::CommandError;
 use crate::api::{Command, Event};
 use crate::config::{Config, InputFormat, OutputFormat, Task};
+use crate::frontends::json::signed_out::SignedOutEnd;
 use crate::frontends::json::{events, signed_out};
 use crate::frontends::terminal::fatal_errors::in_one_line;
 use crate::frontends::terminal::sign_in::sign_in;
@@ -237,8 +238,9 @@ async fn converse_by_commands(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     match signed_out::start(slot, stop).await.map_err(Failure::new)? {
-        Some(frontend) => ended(frontend.run().await, config),
-        None => Ok(()),
+        SignedOutEnd::SignedIn(frontend) => ended(frontend.run().await, config),
+        SignedOutEnd::NoInput => known(config).has_password_source().map_err(Failure::from),
+        SignedOutEnd::Ended => Ok(()),
     }
 }
 

@@ -112,12 +112,13 @@ async fn the_program_on_the_front_page_survives_hostile_messages() {
     let mut robot = Robot::start(block(), &tracker, folder.path());
     ana.linked("robot").await;
     for text in hostile() {
-        ana.say(&text).await;
+        ana.say(&format!("!echo {text}")).await;
         assert_eq!(received(&mut ana).await, format!("ana said: {text}"));
     }
     // The text is too long to be repeated with a prefix. It is refused, without any effect on the program.
-    ana.say(&"\u{1}".repeat(8192)).await;
-    ana.say("are you there?").await;
+    ana.say(&format!("!echo {}", "\u{1}".repeat(8186))).await;
+    ana.say("a text for others").await;
+    ana.say("!echo are you there?").await;
     assert_eq!(received(&mut ana).await, "ana said: are you there?");
     assert!(!robot.ended());
 }
@@ -131,7 +132,7 @@ async fn the_program_on_the_front_page_survives_a_flood() {
     let mut robot = Robot::start(block(), &tracker, folder.path());
     ana.linked("robot").await;
     for n in 0..MESSAGES {
-        ana.say(&format!("{n} {}", "x".repeat(200))).await;
+        ana.say(&format!("!echo {n} {}", "x".repeat(200))).await;
     }
     for n in 0..MESSAGES {
         assert!(received(&mut ana).await.starts_with(&format!("ana said: {n} ")));

@@ -114,6 +114,7 @@ async fn lines_before_a_sign_in_by_command_count_too() {
     let mut flags = flags(tracker.address, data.path());
     flags.extend(["--input", "json"].map(Into::into));
     let mut ana = Piped::start(&flags, None);
+    assert_eq!(ana.event("signed_out")["code"], "NOT_LOGGED_IN");
     let early = ana.ask(&json!({"command": "rooms", "id": 1}));
     assert_eq!((&early["code"], &early["line"]), (&json!("NOT_LOGGED_IN"), &json!(1)));
     let signed_in =
@@ -410,4 +411,66 @@ async fn a_field_that_stands_twice_is_refused() {
     let refused = json(&ana.until(|line| json(line)["in_reply_to"] == 2));
     assert_eq!((&refused["event"], &refused["code"]), (&json!("error"), &json!("USAGE")));
     assert_eq!(ana.ask(&json!({"id": 3, "command": "say", "text": "two"}))["event"], "sent", "the control");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_input_without_a_password_is_wrong_usage() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut flags = flags(tracker.address, data.path());
+    flags.extend(["--username", "ana", "--input", "json"].map(Into::into));
+    let mut ana = Piped::start(&flags, None);
+    ana.close_input();
+    let end = ana.end();
+    assert_eq!(end.status, Some(2), "{end:?}");
+    assert!(end.stderr.iter().any(|line| line.contains("--password-file")), "{end:?}");
+    // The control: a command was given.
+    let mut ana = Piped::start(&flags, None);
+    assert_eq!(ana.ask(&json!({"command": "help", "id": 1}))["event"], "help");
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_in_by_command_brings_the_rooms_and_the_tracker() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.ask(&json!({"command": "create", "room": "sala", "id": 1}));
+    ana.close_input();
+    assert_eq!(ana.end().status, Some(0));
+    let mut flags = flags(tracker.address, data.path());
+    flags.extend(["--input", "json"].map(Into::into));
+    let mut ana = Piped::start(&flags, None);
+    let signed_in = json!({"command": "sign_in", "username": "ana", "password": PASSWORD, "id": 1});
+    assert_eq!(ana.ask(&signed_in)["event"], "logged_in");
+    assert_eq!(ana.event("tracker")["state"], "connected");
+    assert_eq!(ana.event("room_entered")["room"]["name"], "sala");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_with_half_a_character_is_refused_with_its_id() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.line(r#"{"command":"say","text":"\ud800","id":"half"}"#);
+    let refused = ana.event("error");
+    assert_eq!((&refused["code"], &refused["in_reply_to"]), (&json!("USAGE"), &json!("half")));
+    ana.line(r#"{"command":"say","text":"\ud800","id":"half"#);
+    let refused = ana.event("error");
+    assert_eq!((&refused["code"], refused.get("in_reply_to")), (&json!("USAGE"), None), "the control");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_by_an_admin_is_an_end_with_status_one() {
+    let tracker = Tracker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    // The first account of a tracker is an admin.
+    let mut ana = registered(tracker.address, data.path(), "ana");
+    ana.event("logged_in");
+    let mut bob = registered(tracker.address, data.path(), "bob");
+    bob.event("logged_in");
+    let kicked = ana.ask(&json!({"command": "admin_kick", "user": "bob", "id": 1}));
+    assert_eq!(kicked["event"], "done");
+    assert_eq!(bob.end().status, Some(1));
 }

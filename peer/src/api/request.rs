@@ -59,7 +59,9 @@ pub struct RequestParseError {
 pub fn parse(line: &str) -> Result<Request, RequestParseError> {
     let wrong = |id, reason: String| RequestParseError { id, reason };
     let Ok(value) = serde_json::from_str::<Value>(line) else {
-        return Err(wrong(None, format!("this line is no JSON: {EXAMPLE}")));
+        // A text with half of a surrogate pair is no text, but the id may be readable.
+        let id = serde_json::from_str::<OnlyId>(line).ok().and_then(|only| only.id);
+        return Err(wrong(id, format!("this line is no JSON: {EXAMPLE}")));
     };
     let Value::Object(mut fields) = value else {
         return Err(wrong(None, format!("this line is no JSON object: {EXAMPLE}")));
@@ -80,6 +82,12 @@ pub fn parse(line: &str) -> Result<Request, RequestParseError> {
         Ok((password, action)) => Ok(Request { id, password, action }),
         Err(reason) => Err(wrong(id, reason)),
     }
+}
+
+/// The id of a request whose other fields cannot be read.
+#[derive(Deserialize)]
+struct OnlyId {
+    id: Option<RequestId>,
 }
 
 const EXAMPLE: &str = "send one object a line, as {\"command\":\"help\"}";

@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use commons::protocol::with_tracker::ErrorCode;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Command;
 use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::request::{Action, Request, RequestParseError, parse};
+use crate::api::snapshot::Snapshot;
+use crate::api::{Command, Event};
 use crate::frontends::Frontend;
 use crate::frontends::connection::Connection;
 use crate::frontends::json::events;
@@ -21,16 +23,41 @@ use crate::frontends::user_input::{UserInput, read_stdin};
 use crate::service::PeerService;
 use crate::service::service_slot::ServiceSlot;
 
-/// Lets a program on standard input sign in by a command. Returns the frontend for its other commands, or `None` if the
-/// input or the program ends.
-pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<Option<Frontend>> {
+/// The end of the time in which nobody is signed in.
+pub(crate) enum SignedOutEnd {
+    /// A user is signed in. The frontend carries out the other commands.
+    SignedIn(Box<Frontend>),
+    /// The input ended before its first line.
+    NoInput,
+    /// The input or the program has ended.
+    Ended,
+}
+
+/// The event before the first command of a program that must sign in.
+#[derive(Serialize)]
+struct SignInAwaited {
+    event: &'static str,
+    code: ErrorCode,
+    message: &'static str,
+}
+
+/// Lets a program on standard input sign in by a command.
+pub(crate) async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<SignedOutEnd> {
     let mut program = Connection::new(read_stdin()?, Output::start(Stdout, stop.clone())?);
+    let awaited = SignInAwaited {
+        event: "signed_out",
+        code: ErrorCode::NotLoggedIn,
+        message: "nobody is signed in: give \"sign_in\" or \"register\" first",
+    };
+    // A closed output is noticed at the next row.
+    let _ = program.output.show(&events::line(&awaited)).await;
     let service = match sign_in(slot, &mut program, stop).await {
         Ok(Some(service)) => service,
         // The reader of the output may be gone.
-        Ok(None) | Err(OutputClosed) => {
+        outcome @ (Ok(None) | Err(OutputClosed)) => {
             program.output.close().await;
-            return Ok(None);
+            let is_unused = outcome.is_ok() && program.lines == 0 && !stop.is_cancelled();
+            return Ok(if is_unused { SignedOutEnd::NoInput } else { SignedOutEnd::Ended });
         }
     };
     let subscription = service.subscribe_to_unshown().await;
@@ -38,8 +65,18 @@ pub async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<O
         // A closed output is noticed at the next row.
         let _ = program.output.show(&events::event(&event)).await;
     }
-    let you = subscription.snapshot.username.clone();
-    Ok(you.map(|you| Frontend::of_program(service, subscription, you, program, stop.clone())))
+    // The events of the sign-in came before the subscription: the snapshot holds what they said.
+    let Snapshot { tracker, tracker_reason, rooms, username, .. } = subscription.snapshot.clone();
+    let state = Event::Tracker { state: tracker, reason: tracker_reason };
+    let rooms = rooms.into_iter().map(|room| Event::RoomEntered { room: Box::new(room) });
+    for event in std::iter::once(state).chain(rooms) {
+        // A closed output is noticed at the next row.
+        let _ = program.output.show(&events::event(&event)).await;
+    }
+    Ok(username.map_or(SignedOutEnd::Ended, |you| {
+        let frontend = Frontend::of_program(service, subscription, you, program, stop.clone());
+        SignedOutEnd::SignedIn(Box::new(frontend))
+    }))
 }
 
 /// Carries out commands until a user is signed in, by this frontend or another one. Returns that user's service, or
@@ -58,6 +95,9 @@ pub(crate) async fn sign_in(
             () = output.closed() => return Err(OutputClosed),
             next = input.recv() => next,
         };
+        if matches!(next, Some(UserInput::End) | None) {
+            return Ok(None);
+        }
         *lines += 1;
         let (id, parsed) = match next {
             Some(UserInput::Line(text)) if text.trim().is_empty() => continue,
