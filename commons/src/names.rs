@@ -87,24 +87,25 @@ impl Username {
             return Err(NameError::TooManyBytes(USERNAME_MAX));
         }
         // Capitals are easily corrected, so any other error is reported first.
-        let lower: String = text.chars().flat_map(char::to_lowercase).nfc().collect();
-        let allowed =
-            |c: char| is_letter(c) || c.is_ascii_digit() || matches!(c, '.' | '_' | '-') || is_accent(c);
-        if let Some(odd) = lower.chars().find(|c| !allowed(*c) || !is_identifier(*c)) {
+        let lower = lower_case(text);
+        if let Some(odd) = lower.chars().find(|c| !is_allowed(*c)) {
             let rule = "user names are made of letters, 0-9 . _ -";
             return Err(NameError::Character { odd, rule });
         }
-        if !lower.starts_with(|c: char| is_letter(c) || c.is_ascii_digit()) {
+        if !lower.starts_with(|c: char| c.is_ascii_alphanumeric() || is_letter(c)) {
             return Err(NameError::Start);
         }
-        if has_odd_accents(&lower) {
-            return Err(NameError::Accents);
-        }
-        if mixes_scripts(&lower) {
-            return Err(NameError::MixedScripts);
-        }
-        if !is_nfc(text) {
-            return Err(NameError::NotNormalised);
+        // Names are parsed with every frame, and most are ASCII, which has one script and no accents.
+        if !text.is_ascii() {
+            if has_odd_accents(&lower) {
+                return Err(NameError::Accents);
+            }
+            if mixes_scripts(&lower) {
+                return Err(NameError::MixedScripts);
+            }
+            if !is_nfc(text) {
+                return Err(NameError::NotNormalised);
+            }
         }
         if lower != text {
             return Err(NameError::Capitals(lower));
@@ -123,6 +124,22 @@ impl Username {
             Some(reserved) => Err(NameError::LooksReserved(reserved)),
             None => Ok(name),
         }
+    }
+}
+
+/// A text in lower case, in NFC.
+fn lower_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars().flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// Whether a user name may hold a lower-case character.
+fn is_allowed(c: char) -> bool {
+    match c {
+        'a'..='z' | '0'..='9' | '.' | '_' | '-' => true,
+        _ => !c.is_ascii() && (is_letter(c) || is_accent(c)) && is_identifier(c),
     }
 }
 
