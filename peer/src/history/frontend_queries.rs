@@ -346,10 +346,9 @@ mod tests {
         say(&mut ana, &room(), &["one", "two"], &[BOB]);
         say(&mut ana, &private(BOB), &["three"], &[BOB]);
         let list = ana.tables.conversation_list().unwrap();
-        let counts: Vec<_> =
-            list.iter().map(|stored_texts| (stored_texts.name.0.clone(), stored_texts.messages)).collect();
+        let counts: Vec<_> = list.iter().map(|listed| (listed.name.0.clone(), listed.messages)).collect();
         assert_eq!(counts, [(room(), 2), (private(BOB), 1)]);
-        assert!(list.iter().all(|stored_texts| stored_texts.sent.0 <= stored_texts.sent.1));
+        assert!(list.iter().all(|listed| listed.sent.0 <= listed.sent.1));
         ana.transaction(|it| it.forget(&room())).unwrap();
         assert_eq!(ana.tables.conversation_list().unwrap().len(), 1);
     }
