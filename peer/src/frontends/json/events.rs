@@ -9,6 +9,7 @@ use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::frontends::slash_commands::{COMMANDS, Spec};
+use crate::untrusted::UntrustedText;
 
 /// Renders an event as JSON.
 #[must_use]
@@ -42,6 +43,27 @@ struct SnapshotEvent<'a> {
 /// Renders the state of the peer.
 pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<String> {
     line(&SnapshotEvent { event: "snapshot", snapshot })
+}
+
+/// An end, and its reason if it has one.
+#[derive(Serialize)]
+struct EndEvent {
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<UntrustedText>,
+}
+
+/// Renders an end, and its reason.
+pub(crate) fn end(event: &'static str, reason: Option<CommandError>) -> Vec<String> {
+    let code = reason.as_ref().map(CommandError::code);
+    line(&EndEvent { event, code, message: reason.map(|reason| reason.words()) })
+}
+
+/// Renders that nobody is signed in, and the reason if there is one.
+pub(crate) fn signed_out(reason: Option<CommandError>) -> Vec<String> {
+    end("signed_out", reason)
 }
 
 /// Renders one object as a line.

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 
 use commons::protocol::with_tracker::ErrorCode;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::answer::Answer;
@@ -33,24 +32,11 @@ pub(crate) enum SignedOutEnd {
     Ended,
 }
 
-/// The event before the first command of a program that must sign in.
-#[derive(Serialize)]
-struct SignInAwaited {
-    event: &'static str,
-    code: ErrorCode,
-    message: &'static str,
-}
-
 /// Lets a program on standard input sign in by a command.
 pub(crate) async fn start(slot: &ServiceSlot, stop: &CancellationToken) -> io::Result<SignedOutEnd> {
     let mut program = Connection::new(read_stdin()?, Output::start(Stdout, stop.clone())?);
-    let awaited = SignInAwaited {
-        event: "signed_out",
-        code: ErrorCode::NotLoggedIn,
-        message: "nobody is signed in: give \"sign_in\" or \"register\" first",
-    };
     // A closed output is noticed at the next row.
-    let _ = program.output.show(&events::line(&awaited)).await;
+    let _ = program.output.show(&events::signed_out(Some(not_signed_in()))).await;
     let service = match sign_in(slot, &mut program, stop).await {
         Ok(Some(service)) => service,
         // The reader of the output may be gone.
@@ -95,18 +81,15 @@ pub(crate) async fn sign_in(
             () = output.closed() => return Err(OutputClosed),
             next = input.recv() => next,
         };
-        if matches!(next, Some(UserInput::End) | None) {
-            return Ok(None);
-        }
+        let Some(next) = next.filter(|next| !matches!(next, UserInput::End)) else { return Ok(None) };
         *lines += 1;
         let (id, parsed) = match next {
-            Some(UserInput::Line(text)) if text.trim().is_empty() => continue,
-            Some(UserInput::Line(text)) => match parse(&text) {
+            UserInput::Line(text) if text.trim().is_empty() => continue,
+            UserInput::Line(text) => match parse(&text) {
                 Ok(Request { id, action, .. }) => (id, Ok(action)),
                 Err(RequestParseError { id, reason }) => (id, Err(CommandError::Usage(reason))),
             },
-            Some(UserInput::End) | None => return Ok(None),
-            Some(_) => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),
+            _ => (None, Err(CommandError::usage("this line is too long, or not UTF-8 text"))),
         };
         replies.begin(Origin { line: Some(*lines), id });
         let rows = match parsed {
@@ -119,10 +102,7 @@ pub(crate) async fn sign_in(
                         stop.cancel();
                         Ok(Answer::Done)
                     }
-                    _ => Err(CommandError::refused(
-                        ErrorCode::NotLoggedIn,
-                        "nobody is signed in: give \"sign_in\" or \"register\" first",
-                    )),
+                    _ => Err(not_signed_in()),
                 };
                 match answer {
                     Ok(answer) => replies.answer(&answer, &command),
@@ -133,4 +113,9 @@ pub(crate) async fn sign_in(
         };
         output.show(&rows).await?;
     }
+}
+
+fn not_signed_in() -> CommandError {
+    let msg = "nobody is signed in: give \"sign_in\" or \"register\" first";
+    CommandError::refused(ErrorCode::NotLoggedIn, msg)
 }

@@ -234,7 +234,7 @@ async fn converse(context: &TabContext, mut tab: Connection) -> Result<(), Outpu
                 stop.cancel();
                 break;
             }
-            TabEnd::SignedOut => tab.output.show(&tab_events::signed_out(failure.clone())).await?,
+            TabEnd::SignedOut => tab.output.show(&events::signed_out(failure.clone())).await?,
         }
     }
     if stop.is_cancelled() {

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::api::error::CommandError;
 use crate::frontends::json::events;
-use crate::untrusted::UntrustedText;
 
 /// The program that serves the page, as far as a user must know it before ending it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,16 +22,6 @@ struct ProgramEvent {
     ends_at_sign_out: bool,
 }
 
-/// The end of a sign-in or of the program, and its reason if the service ended by itself.
-#[derive(Serialize)]
-struct EndEvent {
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<UntrustedText>,
-}
-
 impl Program {
     /// Renders the first event of each tab.
     pub(crate) fn event(self) -> Vec<String> {
@@ -46,17 +35,7 @@ pub(crate) fn admin() -> Vec<String> {
     events::line(&json!({"event": "admin"}))
 }
 
-/// Renders the end of a sign-in.
-pub(crate) fn signed_out(failure: Option<CommandError>) -> Vec<String> {
-    end("signed_out", failure)
-}
-
 /// Renders the end of the program, which is the last event of each tab.
 pub(crate) fn program_ended(failure: Option<CommandError>) -> Vec<String> {
-    end("program_ended", failure)
-}
-
-fn end(event: &'static str, failure: Option<CommandError>) -> Vec<String> {
-    let code = failure.as_ref().map(CommandError::code);
-    events::line(&EndEvent { event, code, message: failure.map(|failure| failure.words()) })
+    events::end("program_ended", failure)
 }
