@@ -6,8 +6,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::digest::Digest;
+use crate::incarnation::Incarnation;
 use crate::keys::{PublicKey, Signature};
-use crate::protocol::provenance::{Digest, Incarnation, Provenance, StreamSpans};
+use crate::protocol::provenance::{Provenance, StreamSpans};
 
 /// A frame between peers. Texts are borrowed from the received frame, because most are read once and moved on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

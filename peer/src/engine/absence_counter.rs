@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use commons::incarnation::Incarnation;
 use commons::names::Username;
-use commons::protocol::provenance::{Incarnation, StreamSpans};
+use commons::protocol::provenance::StreamSpans;
 
 use crate::history::seq_ranges::SeqRanges;
 use crate::limits::{MISSED_COUNT, MISSED_PIECES, MISSED_STREAMS};

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use commons::protocol::provenance::{Incarnation, StreamSpans};
+use commons::incarnation::Incarnation;
+use commons::protocol::provenance::StreamSpans;
 
 use crate::limits::REMOTE_SPANS_MAX;
 

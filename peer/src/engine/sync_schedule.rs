@@ -255,8 +255,8 @@ impl SyncSchedule {
 
 #[cfg(test)]
 mod tests {
+    use commons::incarnation::Incarnation;
     use commons::limits::SPANS_MAX;
-    use commons::protocol::provenance::Incarnation;
     use uuid::Uuid;
 
     use super::*;

@@ -8,9 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use commons::incarnation::Incarnation;
 use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::names::Username;
-use commons::protocol::provenance::Incarnation;
 use uuid::Uuid;
 
 use crate::history::conversation::ConversationId;

@@ -101,7 +101,8 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use commons::protocol::provenance::{Incarnation, Provenance};
+    use commons::incarnation::Incarnation;
+    use commons::protocol::provenance::Provenance;
     use uuid::Uuid;
 
     use crate::history::message::{NO_DIGEST, SignedMessage, Text};

@@ -81,9 +81,7 @@ mod tests {
     }
 
     /// Returns the digest that the next message after these must name as its predecessor.
-    fn own_tip(
-        messages: &[crate::history::message::SignedMessage],
-    ) -> Option<commons::protocol::provenance::Digest> {
+    fn own_tip(messages: &[crate::history::message::SignedMessage]) -> Option<commons::digest::Digest> {
         crate::history::signed_batch::chain(&room(), &user(BOB), messages).ok().map(|chain| chain.tip())
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use commons::protocol::provenance::Incarnation;
+use commons::incarnation::Incarnation;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 

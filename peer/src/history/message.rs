@@ -8,11 +8,12 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Utc};
+use commons::digest::Digest;
 use commons::keys::PublicKey;
 use commons::limits::{HEADS_MAX, TEXT_MAX};
 use commons::names::Username;
 use commons::protocol::between_peers::{WireMessage, WireText};
-use commons::protocol::provenance::{Digest, Provenance};
+use commons::protocol::provenance::Provenance;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -205,9 +206,9 @@ fn escaped_len(byte: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use commons::incarnation::Incarnation;
     use commons::keys::Signature;
     use commons::protocol::between_peers::PeerMessage;
-    use commons::protocol::provenance::Incarnation;
 
     use super::*;
     use crate::history::testing::{device, room, time, user};

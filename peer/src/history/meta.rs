@@ -1,6 +1,6 @@
 //! The single row of the table `meta`: the numbers that a history continues with after a restart.
 
-use commons::protocol::provenance::Incarnation;
+use commons::incarnation::Incarnation;
 use rusqlite::{Connection, Result, params};
 
 /// The single row of the table `meta`.

@@ -2,8 +2,9 @@
 //!
 //! A report says what is durable, what was received, or what happened to a message in the outbox.
 
+use commons::incarnation::Incarnation;
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::{Incarnation, StreamSpans};
+use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;

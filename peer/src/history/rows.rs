@@ -3,9 +3,11 @@
 //! It also reads complete signed batches and encodes the recipients of a message.
 
 use chrono::{DateTime, Utc};
+use commons::digest::Digest;
+use commons::incarnation::Incarnation;
 use commons::keys::{PublicKey, Signature};
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::{Digest, Incarnation, Provenance};
+use commons::protocol::provenance::Provenance;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 

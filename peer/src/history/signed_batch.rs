@@ -8,9 +8,9 @@
 //! Example: a batch holds messages 4, 5 and 6. Message 4 names the key and the digest of 3, and message 6 carries
 //! the signature. If somebody changes 5, the digests of 5 and 6 change, and the signature fails.
 
+use commons::digest::Digest;
 use commons::keys::{PublicKey, Signature};
 use commons::names::Username;
-use commons::protocol::provenance::Digest;
 use ed25519_dalek::{Signer, SigningKey};
 
 use crate::history::conversation::ConversationId;

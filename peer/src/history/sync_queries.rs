@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use commons::incarnation::Incarnation;
 use commons::keys::PublicKey;
 use commons::limits::{BATCH_BYTES, BATCH_LINES, SPANS_MAX};
 use commons::names::Username;
-use commons::protocol::provenance::{Incarnation, StreamSpans};
+use commons::protocol::provenance::StreamSpans;
 use rusqlite::{Result, params};
 
 use crate::history::acks::encoded_len;

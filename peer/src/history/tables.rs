@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+use commons::digest::Digest;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::Digest;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;

@@ -205,7 +205,7 @@ pub(crate) fn numbers(batch: &[SignedMessage]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use commons::protocol::provenance::Incarnation;
+    use commons::incarnation::Incarnation;
     use uuid::Uuid;
 
     use super::*;

@@ -130,8 +130,8 @@ impl FrameEncoder {
 
 #[cfg(test)]
 mod tests {
+    use commons::incarnation::Incarnation;
     use commons::names::Username;
-    use commons::protocol::provenance::Incarnation;
 
     use super::*;
     use crate::history::conversation::ConversationId;

@@ -261,12 +261,12 @@ fn encode_control(control: &Control, buffer: &mut Vec<u8>) {
 mod tests {
     use std::sync::Arc;
 
+    use commons::incarnation::Incarnation;
     use commons::keys::Seed;
     use commons::limits::FRAME_MAX;
     use commons::names::Username;
     use commons::net::plaintext::Plaintext;
     use commons::net::tls::{Identity, Purpose};
-    use commons::protocol::provenance::Incarnation;
     use tokio::io::duplex;
     use tokio_util::sync::CancellationToken;
 

@@ -1,8 +1,9 @@
 //! The frames that a malicious peer sends in the simulation.
 
 use chrono::DateTime;
+use commons::incarnation::Incarnation;
 use commons::names::Username;
-use commons::protocol::provenance::{Incarnation, Provenance, StreamSpans};
+use commons::protocol::provenance::{Provenance, StreamSpans};
 use uuid::Uuid;
 
 use crate::history::message::{NO_DIGEST, SignedMessage, Text};

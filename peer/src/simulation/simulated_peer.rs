@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use commons::incarnation::Incarnation;
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::provenance::{Incarnation, StreamSpans};
+use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::RoomSnapshot;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chrono::DateTime;
+use commons::incarnation::Incarnation;
 use commons::names::Username;
-use commons::protocol::provenance::Incarnation;
 use commons::protocol::with_tracker::RoomUpdate;
 use commons::snapshot::ChangeKind;
 use fastrand::Rng;
