@@ -2,6 +2,8 @@
 //!
 //! - [`names`], [`keys`], [`endorsement`], [`user`], [`peer`], [`room`], [`snapshot`]: the domain, as plain values and
 //!   pure rules.
+//! - [`room_log`]: the log of a room, whose entries people sign. [`digest`], [`incarnation`]: values in it and in
+//!   messages.
 //! - [`confusables`]: names that look alike.
 //! - [`address_range`]: an IP address or a network, for bans.
 //! - [`tracker_address`]: the address of a tracker, with its key.
@@ -15,7 +17,9 @@
 
 pub mod address_range;
 pub mod confusables;
+pub mod digest;
 pub mod endorsement;
+pub mod incarnation;
 pub mod keys;
 pub mod limits;
 pub mod log_target;
@@ -27,6 +31,7 @@ pub mod process_memory;
 pub mod program_documents;
 pub mod protocol;
 pub mod room;
+pub mod room_log;
 pub mod settings;
 pub mod snapshot;
 pub mod time_forms;

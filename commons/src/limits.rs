@@ -91,3 +91,33 @@ pub const RANGE_PREFIX_MIN_V6: u8 = 16;
 
 /// Longest announcement in bytes of UTF-8: a few rows of a terminal.
 pub const ANNOUNCEMENT_MAX: usize = 1024;
+
+/// Largest number of entries of a room's log. Only departures and the end of the room may follow.
+pub const ENTRIES_MAX: u64 = 4096;
+
+/// Largest number of entries by one user in one room within a day, so that nobody fills a log.
+pub const ENTRIES_PER_DAY: usize = 20;
+
+/// Smallest number of entries from one checkpoint of a room to the next.
+pub const CHECKPOINT_DISTANCE: u64 = 256;
+
+/// Largest size of an entry in bytes. A checkpoint is the largest one, and its hex digits fit one page of a list.
+pub const ENTRY_MAX: usize = 16 * 1024;
+
+/// Largest number of unused invitations to a room, whose free places are two.
+pub const INVITATIONS_MAX: usize = 16;
+
+/// Largest number of bans of a room. All of them fit a checkpoint.
+pub const BANS_MAX: usize = 96;
+
+/// Largest number of revoked keys that a room remembers. All of them fit a checkpoint.
+pub const REVOKED_MAX: usize = 32;
+
+/// Largest number of streams of a revoked key whose ends are stated: a key has a few incarnations of its store.
+pub const STREAM_ENDS_MAX: usize = 8;
+
+/// Longest topic of a room in bytes of UTF-8: two rows of a terminal.
+pub const TOPIC_MAX: usize = 256;
+
+/// Time without an entry by the owner after which the successor may take the room over.
+pub const SUCCESSION_WAIT: Duration = Duration::from_hours(30 * 24);

@@ -19,6 +19,8 @@ mod names;
 mod peer_messages;
 #[path = "../../.fuzz/properties/replay.rs"]
 mod replay;
+#[path = "../../.fuzz/properties/room_log.rs"]
+mod room_log;
 #[path = "../../.fuzz/properties/tracker_messages.rs"]
 mod tracker_messages;
 #[path = "../../.fuzz/properties/tracker_requests.rs"]
@@ -54,4 +56,9 @@ fn first_frame_is_a_greeting_or_an_error() {
 #[test]
 fn names_are_taken_whole_or_refused_safely() {
     replay(include_str!("../../.fuzz/corpora/names.txt"), names::hold);
+}
+
+#[test]
+fn room_log_keeps_its_rules_under_any_changes() {
+    replay(include_str!("../../.fuzz/corpora/room_log.txt"), room_log::hold);
 }
