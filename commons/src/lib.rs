@@ -4,6 +4,7 @@
 //!   pure rules.
 //! - [`room_log`]: the log of a room, whose entries people sign. [`digest`], [`incarnation`]: values in it and in
 //!   messages.
+//! - [`login_key`]: the proof of a password for one tracker and one user.
 //! - [`confusables`]: names that look alike.
 //! - [`address_range`]: an IP address or a network, for bans.
 //! - [`tracker_address`]: the address of a tracker, with its key.
@@ -23,6 +24,7 @@ pub mod incarnation;
 pub mod keys;
 pub mod limits;
 pub mod log_target;
+pub mod login_key;
 pub mod names;
 pub mod nearest;
 pub mod net;

@@ -18,6 +18,13 @@ pub const TEXT_MAX: usize = 8 * 1024;
 /// Fewest characters of a new password: the minimum of NIST SP 800-63B. Existing shorter ones still sign in.
 pub const PASSWORD_MIN_CHARS: usize = 8;
 
+/// Memory of a login key in KiB: OWASP's recommended minimum for argon2id, as for the tracker's own hashes. It is a part of
+/// the protocol, so it is the same everywhere.
+pub const LOGIN_KEY_MEMORY: u32 = 19 * 1024;
+
+/// Passes of argon2id for a login key, from the same recommendation.
+pub const LOGIN_KEY_PASSES: u32 = 2;
+
 /// Largest number of heads that a message names. A room has three members, each with few stores at a time.
 pub const HEADS_MAX: usize = 8;
 

@@ -64,7 +64,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["tracker_address"],
             &["protocol", "net", "settings", "program_documents"],
             &["room_log"],
-            &["room", "endorsement"],
+            &["room", "endorsement", "login_key"],
             &["snapshot", "user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names", "address_range", "digest", "incarnation"],

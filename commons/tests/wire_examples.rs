@@ -253,6 +253,7 @@ fn no_block_goes_unread() {
         "json reply",
         "json line-vector",
         "json endorsement-vector",
+        "json login-key-vector",
     ];
     for opening in PAGE.lines().filter_map(|line| line.strip_prefix("```")).filter(|words| !words.is_empty())
     {
