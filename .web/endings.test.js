@@ -84,6 +84,10 @@ describe("a session that ends by itself", () => {
     await resetPassword(tracker, "ana", "battery-staple");
     await said(page, /^The tracker does not accept this computer any more/);
     await signIn(page, "ana", { button: "Sign in" });
+    // The tracker refuses the key. The focus is on "Cancel".
+    await page.locator(".question").getByText(/^The tracker refuses this computer's key/).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel");
+    await byName(page.locator(".question"), "button", "Sign in").click();
     await page.locator(".question").getByText(/^The tracker does not accept this password/).waitFor();
     await page.locator(".question").getByLabel("Password").fill("battery-staple");
     await page.keyboard.press("Enter");

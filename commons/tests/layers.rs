@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["handlers"],
             &["code_throttle"],
             &["legacy_views", "login_throttle", "known_networks", "passwords", "policy", "send_queue"],
-            &["repositories", "password_queue"],
+            &["repositories", "password_queue", "password_proofs"],
             &["config", "login", "rate_limit", "metrics"],
             &["timing", "size", "log_class", "traffic"],
             &["limits"],

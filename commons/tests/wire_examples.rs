@@ -89,6 +89,8 @@ variants!(code_name, CODES: ErrorCode {
     ErrorCode::NotLoggedIn => "NOT_LOGGED_IN",
     ErrorCode::AlreadyLoggedIn => "ALREADY_LOGGED_IN",
     ErrorCode::InvalidCredentials => "INVALID_CREDENTIALS",
+    ErrorCode::DigestRequired => "DIGEST_REQUIRED",
+    ErrorCode::LoginKeyOutdated => "LOGIN_KEY_OUTDATED",
     ErrorCode::TooManyAttempts => "TOO_MANY_ATTEMPTS",
     ErrorCode::UsernameTaken => "USERNAME_TAKEN",
     ErrorCode::Forbidden => "FORBIDDEN",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::Local;
 use commons::names::Username;
 use commons::net::plaintext::Plaintext;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::status::LinkState;
 use peer::api::status::TrackerState;
 use peer::api::{Command, Event};
@@ -226,7 +226,16 @@ impl Person {
         let username = Username::parse(name)?;
         let view = View::new(username.clone(), &snapshot, Style::from_env());
         let password = Password::typed(format!("the secret of {name}"));
-        service.sign_in(SignIn { username, password, register, changed_to: None, code: None }).await?;
+        service
+            .sign_in(SignIn {
+                username,
+                password,
+                register,
+                changed_to: None,
+                code: None,
+                consent: Consent::default(),
+            })
+            .await?;
         let mut person = Self { service, events, view, name: name.to_owned(), seen: Vec::new() };
         person.show(&[format!("({} as {name})", if register { "registered" } else { "signed in" })]);
         person.sees("the tracker", is_connected).await?;

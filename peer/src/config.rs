@@ -69,6 +69,15 @@ pub struct Config {
     #[arg(long, env = "PEER_REGISTRATION_CODE_FILE", value_name = "FILE")]
     pub registration_code_file: Option<PathBuf>,
 
+    /// If the tracker refuses this device's key, sign in with the password all the same [default: asked]
+    #[arg(long, global = true, env = "PEER_USE_PASSWORD", value_parser = FalseyValueParser::new())]
+    pub use_password: bool,
+
+    /// Send the password's digest once, for an account that an original program or an earlier version made [default: asked;
+    /// sent to a tracker on this computer]
+    #[arg(long, global = true, env = "PEER_SEND_DIGEST", value_parser = FalseyValueParser::new())]
+    pub send_digest: bool,
+
     /// Allow plaintext with legacy clients, which have no key: never, loopback, always
     #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,

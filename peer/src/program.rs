@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::CommandError;
+use crate::api::sign_in::Consent;
 use crate::api::{Command, Event};
 use crate::config::{Config, InputFormat, OutputFormat, Task};
 use crate::frontends::json::signed_out::SignedOutEnd;
@@ -124,6 +125,7 @@ pub fn known(config: &Config) -> SignInOptions {
         username: config.username.clone(),
         register: config.register,
         code_file: config.registration_code_file.clone(),
+        consent: Consent { use_password: config.use_password, send_digest: config.send_digest },
         password: match (&config.password_file, env::var("PEER_PASSWORD")) {
             (Some(file), _) => PasswordSource::File(file.clone()),
             (None, Ok(password)) => PasswordSource::Value(password),

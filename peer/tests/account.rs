@@ -16,7 +16,7 @@ use commons::protocol::with_tracker::RoomsFate;
 use peer::api::account::AccountCommand;
 use peer::api::answer::Answer;
 use peer::api::error::CommandError;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::{Command, Event};
 use peer::identity::password::Password;
 use peer::service::PeerService;
@@ -240,8 +240,14 @@ async fn sign_in_that_fails_on_this_computer_can_be_tried_again() {
     let (tracker, data) = (Tracker::start().await, tempfile::tempdir().unwrap());
     let config = peer_config(tracker.address, data.path());
     let service = PeerService::start(config).await.unwrap();
-    let sign_in =
-        |register| SignIn { username: user("ana"), password: old(), register, changed_to: None, code: None };
+    let sign_in = |register| SignIn {
+        username: user("ana"),
+        password: old(),
+        register,
+        changed_to: None,
+        code: None,
+        consent: Consent::default(),
+    };
     // A folder in the way prevents the write of the tracker's key.
     let obstacle = data.path().join("known_trackers.new");
     fs::create_dir(&obstacle).unwrap();

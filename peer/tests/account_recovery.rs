@@ -31,6 +31,11 @@ fn register(sign_in: &mut SignIn) {
     sign_in.register = true;
 }
 
+/// Consents to a proof of the password for a tracker that refuses the key.
+fn by_password(sign_in: &mut SignIn) {
+    sign_in.consent.use_password = true;
+}
+
 fn why(tried: Result<Peer, CommandError>) -> CommandError {
     tried.err().expect("nobody was to be let in")
 }
@@ -58,7 +63,8 @@ async fn account_lost_by_the_tracker_is_restored_with_the_same_key() {
     bob.service.stop().await;
     tracker.forgets().await;
 
-    assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
+    assert_eq!(why(ana.try_again().await), CommandError::KeyRefused(user("ana")));
+    assert_eq!(why(ana.try_again_as(by_password).await), CommandError::AccountUnknown(user("ana")));
     let mut bob = bob.try_again_as(register).await.unwrap();
     let ana = ana.try_again_as(register).await.unwrap();
     assert_eq!(sealed_in(ana.folder()), before);
@@ -119,7 +125,8 @@ async fn password_changed_elsewhere_works_with_the_local_key() {
             let changed_to = Some(password.clone());
             move |sign_in: &mut SignIn| sign_in.changed_to = changed_to
         };
-        assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")));
+        assert_eq!(why(ana.try_again().await), CommandError::KeyRefused(user("ana")));
+        assert_eq!(why(ana.try_again_as(by_password).await), CommandError::AccountUnknown(user("ana")));
         assert_eq!(why(ana.try_again_as(register).await), CommandError::PasswordChanged(user("ana")));
         assert!(matches!(why(ana.try_again_with(&new).await), CommandError::WrongLocalPassword { .. }));
         let wrong = why(ana.try_again_as(changed_to(&Password::typed("wrong"))).await);
@@ -188,8 +195,8 @@ async fn new_tracker_key_is_pinned_once_it_was_given_and_proven() {
     assert_eq!(why(ana.try_again_at_as(wrong, |_| {}).await).code(), "TRACKER_KEY_CHANGED");
     assert_eq!(why(ana.try_again().await).code(), "TRACKER_KEY_CHANGED", "nothing was proven");
     let given = TrackerAddress { key: Some(found), ..tracker.address.into() };
-    assert_eq!(why(ana.try_again_at_as(given, |_| {}).await), CommandError::AccountUnknown(user("ana")));
-    assert_eq!(why(ana.try_again().await), CommandError::AccountUnknown(user("ana")), "it was proven");
+    assert_eq!(why(ana.try_again_at_as(given, |_| {}).await), CommandError::KeyRefused(user("ana")));
+    assert_eq!(why(ana.try_again().await), CommandError::KeyRefused(user("ana")), "it was proven");
     ana.try_again_as(register).await.unwrap();
 }
 
@@ -252,6 +259,8 @@ async fn at_a_terminal_an_account_comes_back_by_a_question() {
     end(Screen::user(tracker.address, data.path(), "ana", 24, 80));
     tracker.forgets().await;
     let mut ana = start(&tracker, PASSWORD);
+    ana.shows("Sign in with the password? [y/n]");
+    ana.line("y");
     ana.shows("This tracker has no account ana, or its password was changed elsewhere.");
     ana.shows("Its new password (not shown; empty if the account is gone):");
     ana.line("");
@@ -264,6 +273,8 @@ async fn at_a_terminal_an_account_comes_back_by_a_question() {
     ana.shows("type the one last used here");
     ana.shows("2 tries left");
     ana.line(PASSWORD);
+    ana.shows("Sign in with the password? [y/n]");
+    ana.line("y");
     ana.shows("Its new password (not shown; empty if the account is gone):");
     ana.line("canary");
     ana.shows("That is not its password either: 2 tries left");

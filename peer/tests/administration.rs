@@ -10,7 +10,7 @@ use commons::protocol::administration::{BanTarget, NewBan};
 use peer::api::administration::{AdminAnswer, AdminCommand, AdminEvent};
 use peer::api::answer::Answer;
 use peer::api::error::CommandError;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::{Command, Event};
 use peer::identity::password::Password;
 use peer::service::PeerService;
@@ -117,6 +117,7 @@ async fn registration_code_opens_an_account() {
             register: true,
             changed_to: None,
             code,
+            consent: Consent::default(),
         })
     };
     assert_eq!(register(None).await.unwrap_err().code(), "CODE_REQUIRED");

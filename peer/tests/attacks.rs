@@ -17,7 +17,7 @@ use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::answer::Answer;
 use peer::api::error::CommandError;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::status::LinkState;
 use peer::api::status::Trust;
 use peer::api::undeliverable::Undeliverable;
@@ -318,6 +318,7 @@ async fn peer_that_refuses_plaintext_uses_none() {
         register: true,
         changed_to: None,
         code: None,
+        consent: Consent::default(),
     };
     strict.sign_in(sign_in_as).await.unwrap();
     let mut ana = tracker.peer("ana").await;

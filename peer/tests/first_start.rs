@@ -17,7 +17,7 @@ use commons::net::connection::Connection;
 use commons::net::socket::Listener;
 use commons::net::tls::{Identity, Purpose};
 use peer::api::Event;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::status::TrackerState;
 use peer::api::tracker_loss::TrackerLoss;
 use peer::service::{Keep, PeerConfig, PeerService};
@@ -31,7 +31,14 @@ async fn service(tracker: SocketAddr, data: &Path) -> Arc<PeerService> {
 }
 
 fn ana(register: bool) -> SignIn {
-    SignIn { username: user("ana"), password: password_of("ana"), register, changed_to: None, code: None }
+    SignIn {
+        username: user("ana"),
+        password: password_of("ana"),
+        register,
+        changed_to: None,
+        code: None,
+        consent: Consent::default(),
+    }
 }
 
 /// The reaction of a scripted tracker to a request.

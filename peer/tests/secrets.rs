@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{Peer, Tracker, user};
+use commons::login_key::LoginKey;
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
 use peer::api::answer::Answer;
@@ -47,9 +48,16 @@ async fn recorded_traffic_reveals_nothing() {
     ana.run(Command::Rooms).await.unwrap();
     for proxy in [&to_tracker, &to_bob] {
         assert!(proxy.received_bytes() > 2000, "nothing was recorded");
-        for secret in
-            [&*digest("ana"), &digest("bob"), ROOM, TEXT, "a text for the room", "REGISTER", "HELLO"]
-        {
+        for secret in [
+            &*digest("ana"),
+            &digest("bob"),
+            ROOM,
+            TEXT,
+            "a text for the room",
+            "login_key",
+            "REGISTER",
+            "HELLO",
+        ] {
             assert!(!proxy.received(secret), "{secret}");
         }
     }
@@ -155,7 +163,12 @@ async fn secrets_are_in_no_folder_and_in_no_log() {
     assert!(!folder_holds(ana.folder(), &key(1)), "whom a user knows is sealed");
 
     let hex = |n: usize| base16ct::lower::encode_string(seeds[n].as_bytes());
-    let secrets = [digest("ana"), digest("bob"), digest("original"), hex(0), hex(1)];
+    let login_key = |name| {
+        let password = format!("password of {name}");
+        LoginKey::derive(password.as_bytes(), &tracker.key(), &user(name)).unwrap().to_hex().to_string()
+    };
+    let [of_ana, of_bob] = ["ana", "bob"].map(login_key);
+    let secrets = [digest("ana"), digest("bob"), digest("original"), of_ana, of_bob, hex(0), hex(1)];
     let secrets = secrets.iter().map(String::as_str);
     for secret in secrets.chain(["password of ", TEXT, "a text for the room", "heard last"]) {
         assert!(!holds(&log, secret), "the log holds {secret}");

@@ -126,6 +126,7 @@ mod tests {
         let request = TrackerRequest::Register(commons::protocol::with_tracker::Credentials {
             username: "Ana".to_owned(),
             password: None,
+            login_key: None,
             address: None,
             port: 1,
             code: None,

@@ -47,6 +47,7 @@ pub mod logs;
 mod metrics;
 pub mod monitor;
 pub mod operator;
+mod password_proofs;
 mod password_queue;
 pub mod password_reset;
 mod passwords;

@@ -27,7 +27,6 @@ use commons::program_documents;
 use commons::settings::effective::Effective;
 use commons::settings::load::LoadError;
 use commons::settings::task::{ConfigTask, check as check_settings};
-use commons::user::PasswordDigest;
 use tokio_util::sync::CancellationToken;
 use tracker::backup::{BackupSource, restore};
 use tracker::config::{Config, LogConfig};
@@ -220,8 +219,7 @@ async fn reset(
     password_file: Option<&Path>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let reset = PasswordReset::begin(&config.data, username.clone())?;
-    let digest = PasswordDigest::of_typed(&password_input::read(password_file)?);
-    reset.finish(digest, config.password_cost).await?;
+    reset.finish(password_input::read(password_file)?, config.password_cost).await?;
     let text = "has a new password and no keys. Each device binds its key again when the user signs in with it, and contacts \
                 are warned of any other key";
     Ok(writeln!(io::stdout(), "{username} {text}")?)

@@ -6,14 +6,18 @@
 
 use std::path::Path;
 
+use commons::login_key::LoginKey;
 use commons::names::Username;
 use commons::user::PasswordDigest;
+use tokio::task::spawn_blocking;
 
 use crate::config::PasswordCost;
+use crate::password_proofs::NewPassword;
 use crate::password_queue::HashOrigin;
 use crate::passwords::Passwords;
 use crate::repositories::Repositories;
 use crate::repositories::data_folder::OpenError;
+use crate::repositories::stored_password::StoredPassword;
 use crate::repositories::update::StorageError;
 
 /// The reason why a password was not reset.
@@ -50,19 +54,26 @@ impl PasswordReset {
         }
     }
 
-    /// Sets the new password and removes all keys of the user.
-    pub async fn finish(self, digest: PasswordDigest, cost: PasswordCost) -> Result<(), ResetError> {
-        let passwords = Passwords::new(cost).map_err(|_| ResetError::Password)?;
-        let hash = passwords.hash(HashOrigin::operator(), digest).await.map_err(|_| ResetError::Password)?;
-        let replaced = self.replace(hash).await;
+    /// Sets the new password, as it was typed, and removes all keys of the user. A user who could sign in by the digest, as
+    /// original programs do, still can.
+    pub async fn finish(self, typed: String, cost: PasswordCost) -> Result<(), ResetError> {
+        let (tracker, username) = (self.repositories.key().public_key(), self.username.clone());
+        let present = self.repositories.users().password(&username);
+        let digest = present.is_some_and(|present| present.digest().is_some());
+        let digest = digest.then(|| PasswordDigest::of_typed(&typed));
+        let derived = spawn_blocking(move || LoginKey::derive(typed.as_bytes(), &tracker, &username)).await;
+        let login_key = Some(derived.map_err(|_| ResetError::Password)?.map_err(|_| ResetError::Password)?);
+        let passwords = Passwords::new(cost, tracker).map_err(|_| ResetError::Password)?;
+        let new = passwords.hash(HashOrigin::operator(), NewPassword { digest, login_key });
+        let replaced = self.replace(new.await.map_err(|_| ResetError::Password)?).await;
         self.repositories.close().await.and(replaced).map_err(|_| ResetError::Storage)
     }
 
     /// Removes the keys first. If the program stops in between, the old password is still valid and the reset can be
     /// repeated.
-    async fn replace(&self, hash: String) -> Result<(), StorageError> {
+    async fn replace(&self, password: StoredPassword) -> Result<(), StorageError> {
         self.repositories.admins().forget_keys(&self.username, |_| true).await?;
         self.repositories.peers().unbind_all(&self.username).await?;
-        self.repositories.users().replace(&self.username, None, hash).await.map(drop)
+        self.repositories.users().replace(&self.username, None, password).await.map(drop)
     }
 }

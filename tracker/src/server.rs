@@ -139,7 +139,8 @@ impl TrackerServer {
         let (data, cost) = (config.data.clone(), config.password_cost);
         let opened = spawn_blocking(move || -> Result<_, StartError> {
             let repositories = Repositories::open(&data)?;
-            let passwords = Passwords::new(cost).map_err(|_| StartError::PasswordCost)?;
+            let passwords = Passwords::new(cost, repositories.key().public_key())
+                .map_err(|_| StartError::PasswordCost)?;
             Ok((repositories, passwords))
         });
         let (repositories, passwords) = match opened.await {

@@ -42,6 +42,7 @@ use crate::load::Load;
 use crate::log_class::{CONNECTION, SECURITY};
 use crate::login::{ConnectionId, SignedIn};
 use crate::metrics::Metrics;
+use crate::password_proofs::PasswordProofs;
 use crate::passwords::Passwords;
 use crate::rate_limit::LimitScope;
 use crate::repositories::peer::PeerRepository;
@@ -253,11 +254,14 @@ impl TrackerService {
                 self.presence_changed(&me.username, ChangeKind::Online, Some(me.connection)).await;
                 outcome
             }
-            TrackerRequest::ChangePassword { password, new_password } => {
-                self.accounts.change_password(&me.username, client.origin(), password, &new_password).await?
+            TrackerRequest::ChangePassword { password, login_key, new_password, new_login_key } => {
+                let present = PasswordProofs { digest: password, login_key };
+                let new = PasswordProofs { digest: new_password, login_key: new_login_key };
+                self.accounts.change_password(&me.username, client.origin(), present, &new).await?
             }
-            TrackerRequest::DeleteAccount { password, rooms } => {
-                self.delete_account(client, me, password, rooms).await?
+            TrackerRequest::DeleteAccount { password, login_key, rooms } => {
+                let offered = PasswordProofs { digest: password, login_key };
+                self.delete_account(client, me, offered, rooms).await?
             }
             TrackerRequest::Admin(request) => {
                 let actor = self.admin_of(client, me)?;
@@ -455,7 +459,8 @@ mod tests {
     async fn change_by_another_process_is_pushed() {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
-        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let passwords =
+            Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let service = Arc::new(service);
         let [mut ana, mut bob] =

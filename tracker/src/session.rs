@@ -340,7 +340,8 @@ mod tests {
     async fn whole_messages(first: Value, rounds: usize) -> usize {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
-        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let passwords =
+            Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let (near, mut far) = duplex(FRAME_MAX);
         let (send_queue, frames) = SendQueue::new();
@@ -383,7 +384,8 @@ mod tests {
         let (socket, from) = listener.accept().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
-        let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+        let passwords =
+            Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
         let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Session).unwrap();
         let accept_config = AcceptConfig { plaintext: Plaintext::default(), identity };

@@ -82,11 +82,13 @@ fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
         }
         TrackerRequest::EndorseKey { .. } => TrackerRequest::ChangePassword {
             password: Some(Secret(PASSWORD.to_owned())),
-            new_password: Secret(WRONG.to_owned()),
+            login_key: None,
+            new_password: Some(Secret(WRONG.to_owned())),
+            new_login_key: None,
         },
         TrackerRequest::ChangePassword { .. } => {
             let password = Some(Secret(PASSWORD.to_owned()));
-            TrackerRequest::DeleteAccount { password, rooms: RoomsFate::HandOn }
+            TrackerRequest::DeleteAccount { password, login_key: None, rooms: RoomsFate::HandOn }
         }
         TrackerRequest::DeleteAccount { .. } => TrackerRequest::Ping,
         TrackerRequest::Ping => TrackerRequest::Pong,
@@ -117,7 +119,8 @@ fn commands() -> impl Iterator<Item = TrackerRequest> {
 
 fn credentials(username: &str) -> Credentials {
     let password = Some(Secret(PASSWORD.to_owned()));
-    Credentials { username: username.to_owned(), password, address: None, port: 5000, code: None }
+    let username = username.to_owned();
+    Credentials { username, password, login_key: None, address: None, port: 5000, code: None }
 }
 
 /// The result of a request by a kind of client, and the state after it.

@@ -82,17 +82,27 @@ pub enum TrackerRequest {
     },
     /// Change the password of the user's own account.
     ChangePassword {
-        /// The digest of the old password. It is absent if a bound key proves the user.
+        /// The digest of the old password. It is absent if a login key or a bound key proves the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
-        /// The digest of the new one.
-        new_password: Secret,
+        /// The login key of the old password.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login_key: Option<Secret>,
+        /// The digest of the new one, for clients that sign in with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_password: Option<Secret>,
+        /// The login key of the new one. This or the digest is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_login_key: Option<Secret>,
     },
     /// Delete the user's own account. The tracker answers and closes the connection.
     DeleteAccount {
-        /// The password's digest. It is absent if a bound key proves the user.
+        /// The password's digest. It is absent if a login key or a bound key proves the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
+        /// The password's login key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login_key: Option<Secret>,
         /// The fate of the user's own rooms.
         #[serde(default, skip_serializing_if = "RoomsFate::is_default")]
         rooms: RoomsFate,
@@ -131,9 +141,12 @@ impl RoomsFate {
 pub struct Credentials {
     /// The name of the account.
     pub username: String,
-    /// Lower-case hex SHA-256 of the typed password. It is absent if a key proves the user.
+    /// Lower-case hex SHA-256 of the typed password. It is absent if a login key or a key proves the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
+    /// The login key of the password: see [`LoginKey`](crate::login_key::LoginKey).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_key: Option<Secret>,
     /// The address that the peer claims. The tracker accepts the claim only from loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -176,6 +189,9 @@ pub struct RequestParseError {
     /// A description of the error that repeats no values.
     pub msg: String,
 }
+
+/// Required fields in whose place another field may stand.
+const SUBSTITUTES: [(&str, &str); 2] = [("password", "login_key"), ("new_password", "new_login_key")];
 
 /// All commands with their required fields.
 const REQUIRED: [(&str, &[&str]); 25] = [
@@ -225,7 +241,11 @@ impl RequestEnvelope {
         let Some((cmd, required)) = REQUIRED.iter().find(|(name, _)| name == cmd) else {
             return Err(refuse(ErrorCode::UnknownCommand, "unknown command".into()));
         };
-        if let Some(missing) = required.iter().find(|field| !object.contains_key(**field)) {
+        let is_there = |field: &str| {
+            let substitute = SUBSTITUTES.iter().find(|(required, _)| *required == field);
+            object.contains_key(field) || substitute.is_some_and(|(_, other)| object.contains_key(*other))
+        };
+        if let Some(missing) = required.iter().find(|field| !is_there(field)) {
             return Err(refuse(ErrorCode::MissingParameter, format!("{cmd} needs \"{missing}\"")));
         }
         let username = match object.get("username") {
@@ -438,6 +458,10 @@ pub enum ErrorCode {
     AlreadyLoggedIn,
     /// The password or key is wrong, or the name is unknown.
     InvalidCredentials,
+    /// The account has no login key that can be checked, only the digest of its password.
+    DigestRequired,
+    /// The login key of the account belongs to an earlier key of the tracker.
+    LoginKeyOutdated,
     /// The password was not checked, because too many wrong ones came before.
     TooManyAttempts,
     /// The name already has an account.

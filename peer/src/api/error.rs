@@ -149,6 +149,21 @@ pub enum CommandError {
          of before and the new one"
     )]
     PasswordChanged(Username),
+    /// The password opens the key on this device, and the tracker refuses that key. It got no proof of the password.
+    #[error(
+        "this tracker refuses this computer's key of {0}, and nothing else was sent: the key was revoked, or the tracker lost \
+         the account, or is not what it was. To sign in with the password, start with --use-password, or give \
+         \"use_password\":true. To make a lost account again, start with --register. For a password that was changed \
+         elsewhere, use `peer password`"
+    )]
+    KeyRefused(Username),
+    /// The tracker knows only the digest of the password, and did not get it.
+    #[error(
+        "an original program or an earlier version made the account {0}: this tracker wants the digest of its password once, \
+         from which its operator can guess a weak password. To send it, start with --send-digest, or give \
+         \"send_digest\":true"
+    )]
+    DigestRequired(Username),
     /// The new password is too short.
     #[error(
         "a new password needs at least {PASSWORD_MIN_CHARS} characters. If it is lost, nobody can open your history, and \
@@ -180,7 +195,14 @@ impl CommandError {
     /// True if the tracker itself, authenticated by the expected key, gave this reason.
     #[must_use]
     pub fn is_of_a_tracker(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::AccountUnknown(_) | Self::PasswordChanged(_))
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::AccountUnknown(_)
+                | Self::PasswordChanged(_)
+                | Self::KeyRefused(_)
+                | Self::DigestRequired(_)
+        )
     }
 
     /// Returns the stable code for programs.
@@ -207,7 +229,9 @@ impl CommandError {
             Self::WrongLocalPassword { .. }
             | Self::KeyExists { .. }
             | Self::AccountUnknown(_)
-            | Self::PasswordChanged(_) => "INVALID_CREDENTIALS",
+            | Self::PasswordChanged(_)
+            | Self::KeyRefused(_) => "INVALID_CREDENTIALS",
+            Self::DigestRequired(_) => "DIGEST_REQUIRED",
             Self::PasswordTooShort => "PASSWORD_TOO_SHORT",
             Self::Usage(_) | Self::NotStored => "USAGE",
             Self::Local(_) => "LOCAL",
@@ -265,6 +289,7 @@ impl CommandError {
             Self::KeyExists { folder, .. } => opened_by_another(SignInRefusal::KeyExists, folder),
             Self::AccountUnknown(_) => refused(SignInRefusal::AccountUnknown),
             Self::PasswordChanged(_) => refused(SignInRefusal::PasswordChanged),
+            Self::KeyRefused(_) => refused(SignInRefusal::KeyRefused),
             Self::TrackerKeyChanged { pinned, found, .. } => ErrorDetails {
                 expected_key: Some(*pinned),
                 found_key: Some(*found),

@@ -37,4 +37,6 @@ pub enum SignInRefusal {
     AccountUnknown,
     /// As [`Self::AccountUnknown`], but the tracker has an account of that name.
     PasswordChanged,
+    /// The password opens the key on this device, the tracker refuses that key, and it got no proof of the password.
+    KeyRefused,
 }

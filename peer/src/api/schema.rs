@@ -38,6 +38,8 @@ pub enum Type {
     Seconds,
     /// The fate of rooms: `hand_on` or `delete`.
     RoomsFate,
+    /// A consent: `true` or `false`.
+    Consent,
 }
 
 /// A field of a JSON command.
@@ -166,12 +168,20 @@ pub const COMMANDS: &[Schema] = &[
     ),
     schema(
         "sign_in",
-        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD, optional("changed_to", Type::Password)],
+        &[
+            TRACKER,
+            TRACKER_KEY,
+            USERNAME,
+            NEW_PASSWORD,
+            optional("changed_to", Type::Password),
+            USE_PASSWORD,
+            SEND_DIGEST,
+        ],
         "sign in to an account",
     ),
     schema(
         "register",
-        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD, optional("code", Type::Password)],
+        &[TRACKER, TRACKER_KEY, USERNAME, NEW_PASSWORD, optional("code", Type::Password), SEND_DIGEST],
         "create an account and sign in to it",
     ),
     schema(
@@ -191,6 +201,9 @@ const TRACKER: Field = optional("tracker", Type::Text);
 const TRACKER_KEY: Field = optional("tracker_key", Type::Key);
 const USERNAME: Field = required("username", Type::User);
 const NEW_PASSWORD: Field = required("password", Type::Password);
+
+const USE_PASSWORD: Field = optional("use_password", Type::Consent);
+const SEND_DIGEST: Field = optional("send_digest", Type::Consent);
 
 const fn schema(name: &'static str, fields: &'static [Field], help: &'static str) -> Schema {
     Schema { name, fields, help }
@@ -229,6 +242,7 @@ impl Type {
         match self {
             Self::Text => text.is_some_and(|text| !text.is_empty()),
             Self::Password => text.is_some(),
+            Self::Consent => value.is_boolean(),
             Self::Key => text.is_some_and(|text| text.parse::<PublicKey>().is_ok()),
             Self::RoomsFate => RoomsFate::deserialize(value).is_ok(),
             Self::Room => text.is_some_and(|text| RoomName::parse(text).is_ok()),
@@ -253,6 +267,7 @@ impl Type {
             Self::Message => "a message id, or its last four digits or more",
             Self::MessageId => "a whole message id",
             Self::Password => "a text",
+            Self::Consent => "true or false",
             Self::RoomsFate => "\"hand_on\" or \"delete\"",
             Self::Key => "a key of 64 hex digits",
         }

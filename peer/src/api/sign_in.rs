@@ -25,6 +25,21 @@ pub struct SignIn {
     /// The registration code, for a registration at a tracker that demands one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Password>,
+    /// The steps to which the user has consented.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
+/// The consent of a user to steps of a sign-in that reveal more than usual to the tracker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Consent {
+    /// If the tracker refuses the key of this device, it gets a proof of the password.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub use_password: bool,
+    /// If the tracker has no login key of the account, it gets the digest of the password once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub send_digest: bool,
 }
 
 /// A command of a user who is not signed in.
@@ -43,6 +58,9 @@ pub enum SignInCommand {
         /// The tracker's current password, if it was changed on another computer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         changed_to: Option<Password>,
+        /// The steps to which the user has consented.
+        #[serde(flatten)]
+        consent: Consent,
     },
     /// Create an account and sign in to it.
     Register {
@@ -56,6 +74,9 @@ pub enum SignInCommand {
         /// The registration code, if the tracker demands one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<Password>,
+        /// The steps to which the user has consented.
+        #[serde(flatten)]
+        consent: Consent,
     },
     /// Import an account that was exported on another computer. A sign-in may follow.
     ImportIdentity {

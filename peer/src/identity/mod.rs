@@ -10,6 +10,7 @@ pub(crate) mod key_prefix;
 pub(crate) mod known_keys;
 pub(crate) mod known_trackers;
 pub mod password;
+pub(crate) mod password_proof;
 pub(crate) mod profile;
 pub(crate) mod recognised_password;
 pub(crate) mod safety_number;

@@ -1,5 +1,5 @@
 //! A password as it was typed.
-//! It opens sealed files on this computer, and only its digest leaves the computer.
+//! It opens sealed files on this computer. Only its login key leaves the computer, or its digest with the user's consent.
 
 use commons::limits::PASSWORD_MIN_CHARS;
 use commons::user::PasswordDigest;
@@ -18,7 +18,7 @@ impl Password {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The digest of the password that the tracker receives.
+    /// The digest of the password, by which original programs and earlier versions sign in.
     #[must_use]
     pub fn digest(&self) -> PasswordDigest {
         PasswordDigest::of_typed(&self.0)
@@ -37,7 +37,7 @@ impl Password {
         self.0.chars().count() < PASSWORD_MIN_CHARS
     }
 
-    /// The text in bytes. It is for sealing only.
+    /// The text in bytes. It is for sealing and for the login key only.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

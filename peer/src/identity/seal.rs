@@ -1,8 +1,8 @@
 //! Password-based sealing of secrets on the disk.
 //! A thief of the disk alone cannot sign in as the user.
 //!
-//! The encryption key is derived with argon2id from the password as it was typed. The tracker only gets a digest of the
-//! password, so a thief of the digest and the disk must still guess the password.
+//! The encryption key is derived with argon2id from the password as it was typed. The tracker only gets a login key
+//! or a digest of the password, so a thief of that and the disk must still guess the password.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};

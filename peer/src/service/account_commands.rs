@@ -24,6 +24,7 @@ use crate::identity::profile::Profile;
 use crate::identity::seal::SealCost;
 use crate::limits::{ENDORSED_DIGITS_MIN, KEY_DIGITS_MIN};
 use crate::service::chosen_key::chosen;
+use crate::service::sign_in_requests::{is_refusal, password_proof};
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
 
@@ -82,12 +83,12 @@ impl Account<'_> {
         if new.is_too_short() {
             return Err(CommandError::PasswordTooShort);
         }
-        let digest = new.digest();
+        let proof = password_proof(self.tracker, self.user, &new).await?;
         let Some((seed, _)) = opened(self.profile, &old).await? else {
             return Err(CommandError::Local("there is no key on this computer any more".to_owned()));
         };
         self.profile.keep_next_identity(&sealed_anew(&seed, new, self.seal_cost).await?)?;
-        match self.tracker.change_password(&digest).await {
+        match self.tracker.change_password(&proof).await {
             Ok(()) => Ok(self.profile.finish_password_change(true)?),
             // The tracker may have changed the password or not: both seals stay until the next sign-in finds out.
             Err(TrackerError::Lost) => Err(CommandError::TrackerLost),
@@ -113,9 +114,17 @@ impl Account<'_> {
         let Some(password) = password else {
             return Err(CommandError::Usage("the account is deleted by its password only".to_owned()));
         };
-        match self.tracker.delete_account(&password.digest(), rooms).await {
-            Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::InvalidCredentials => {
+        let proof = password_proof(self.tracker, self.user, &password).await?;
+        match self.tracker.delete_account(Some(&proof), rooms).await {
+            Err(error) if is_refusal(&error, ErrorCode::InvalidCredentials) => {
                 Err(CommandError::PasswordChanged(self.user.clone()))
+            }
+            // The tracker has no login key to compare with. The key of this session proves more than a password.
+            Err(error)
+                if is_refusal(&error, ErrorCode::DigestRequired)
+                    || is_refusal(&error, ErrorCode::LoginKeyOutdated) =>
+            {
+                Ok(self.tracker.delete_account(None, rooms).await?)
             }
             other => Ok(other?),
         }

@@ -19,6 +19,7 @@ mod own_keys;
 mod reread;
 pub mod service_slot;
 mod sign_in;
+mod sign_in_requests;
 pub mod start_error;
 mod status;
 mod stopping;

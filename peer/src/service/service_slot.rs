@@ -94,13 +94,13 @@ impl ServiceSlot {
     /// Carries out a command of a user who is not signed in.
     pub async fn execute(&self, command: SignInCommand) -> Result<Answer, CommandError> {
         match command {
-            SignInCommand::SignIn { tracker, username, password, changed_to } => {
-                self.sign_in(tracker, SignIn { username, password, register: false, changed_to, code: None })
-                    .await
+            SignInCommand::SignIn { tracker, username, password, changed_to, consent } => {
+                let sign_in = SignIn { username, password, register: false, changed_to, code: None, consent };
+                self.sign_in(tracker, sign_in).await
             }
-            SignInCommand::Register { tracker, username, password, code } => {
-                self.sign_in(tracker, SignIn { username, password, register: true, changed_to: None, code })
-                    .await
+            SignInCommand::Register { tracker, username, password, code, consent } => {
+                let sign_in = SignIn { username, password, register: true, changed_to: None, code, consent };
+                self.sign_in(tracker, sign_in).await
             }
             SignInCommand::ImportIdentity { content, password, tracker } => {
                 let PeerConfig { data, seal_cost, .. } = &self.config;

@@ -17,6 +17,7 @@ use crate::identity::identity_error::IdentityError;
 use crate::identity::password::Password;
 use crate::identity::profile::Profile;
 use crate::identity::seal::{SealCost, SealError};
+use crate::service::sign_in_requests::{SignInFailure, SignInRequests, is_refusal, password_proof};
 use crate::service::tracker_error::from_tracker;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -100,48 +101,29 @@ impl DeviceKey {
         sign_in: &SignIn,
         listening: SocketAddr,
     ) -> Result<(), CommandError> {
-        let mut taken = false;
-        let Err(error) = self.request(tracker, sign_in, listening, &mut taken).await else { return Ok(()) };
+        let identity = identity(&self.seed, Purpose::Session)?;
+        let is_key_known = self.seal != Seal::New;
+        let requests = SignInRequests { tracker, sign_in, listening, identity, is_key_known };
+        let Err(failure) = requests.run().await else { return Ok(()) };
+        // The tracker may have bound the key before the connection was lost.
+        let may_be_bound = matches!(failure, SignInFailure::Tracker { error: TrackerError::Lost, .. });
+        if !is_key_known && !may_be_bound {
+            profile.remove_identity()?;
+        }
         let username = sign_in.username.clone();
-        match self.seal {
-            // The tracker may have bound the key before the connection was lost.
-            Seal::New if error == TrackerError::Lost => {}
-            Seal::New => profile.remove_identity()?,
-            _ if sign_in.changed_to.is_some() || !is_refusal(&error, ErrorCode::InvalidCredentials) => {}
-            _ if taken => return Err(CommandError::PasswordChanged(username)),
-            _ => return Err(CommandError::AccountUnknown(username)),
-        }
-        Err(from_tracker(error, tracker.address()))
-    }
-
-    /// Sends the sign-in: by the key alone if the tracker may know it, else with the password, which binds it. If a
-    /// registration fails because the name is `taken`, the account may be this user's own, so a login follows.
-    async fn request(
-        &self,
-        tracker: &PeerTrackerCommunication,
-        sign_in: &SignIn,
-        listening: SocketAddr,
-        taken: &mut bool,
-    ) -> Result<(), TrackerError> {
-        let SignIn { username, password, register, changed_to, code } = sign_in;
-        let identity = identity(&self.seed, Purpose::Session).map_err(|_| TrackerError::Lost)?;
-        let digest = changed_to.as_ref().unwrap_or(password).digest();
-        let was_here = self.seal != Seal::New;
-        if *register {
-            let registered =
-                tracker.register(username, &digest, code.as_ref(), listening, identity.clone()).await;
-            match registered {
-                Err(error) if was_here && is_refusal(&error, ErrorCode::UsernameTaken) => *taken = true,
-                outcome => return outcome,
+        Err(match failure {
+            SignInFailure::KeyRefused => CommandError::KeyRefused(username),
+            SignInFailure::DigestRequired => CommandError::DigestRequired(username),
+            SignInFailure::Local(error) => error,
+            SignInFailure::Tracker { error, name_taken } => {
+                let is_wrong = is_refusal(&error, ErrorCode::InvalidCredentials);
+                match is_wrong && is_key_known && sign_in.changed_to.is_none() {
+                    true if name_taken => CommandError::PasswordChanged(username),
+                    true => CommandError::AccountUnknown(username),
+                    false => from_tracker(error, tracker.address()),
+                }
             }
-        }
-        if was_here && changed_to.is_none() {
-            match tracker.log_in(username, None, listening, identity.clone()).await {
-                Err(error) if is_refusal(&error, ErrorCode::InvalidCredentials) => {}
-                outcome => return outcome,
-            }
-        }
-        tracker.log_in(username, Some(&digest), listening, identity).await
+        })
     }
 
     /// Returns the key of a signed-in user. A password that was changed elsewhere reseals the key. After an interrupted
@@ -160,7 +142,8 @@ impl DeviceKey {
                 }
             }
             (None, Seal::Unsettled(opened)) => {
-                match tracker.change_password(&sign_in.password.digest()).await {
+                let proof = password_proof(tracker, &sign_in.username, &sign_in.password).await?;
+                match tracker.change_password(&proof).await {
                     Ok(()) => profile.finish_password_change(opened == OpenedSeal::Next)?,
                     // Both seals stay, and the next sign-in tries again.
                     Err(error) => warn!(?error, "an interrupted password change cannot be completed yet"),
@@ -170,10 +153,6 @@ impl DeviceKey {
         }
         Ok(self.seed)
     }
-}
-
-fn is_refusal(error: &TrackerError, code: ErrorCode) -> bool {
-    matches!(error, TrackerError::Refused(refusal) if refusal.code == code)
 }
 
 /// Turns the error of a seal that does not open into the error that a sign-in shows.

@@ -23,6 +23,7 @@ impl TrackerOutput {
                 let login = TrackerRequest::Login(Credentials {
                     username: me.as_str().to_owned(),
                     password: None,
+                    login_key: None,
                     address: None,
                     port: 1,
                     code: None,

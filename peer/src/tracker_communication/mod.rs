@@ -13,13 +13,13 @@ use commons::protocol::with_tracker::{
     BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Reply, RoomsFate, Secret, TrackerRequest,
 };
 use commons::snapshot::RoomSnapshot;
-use commons::user::PasswordDigest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::Announcement;
 use crate::identity::password::Password;
+use crate::identity::password_proof::PasswordProof;
 use crate::limits::{LIST_PAGES, REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
@@ -69,6 +69,11 @@ impl PeerTrackerCommunication {
         self.tracker.key()
     }
 
+    /// True if the tracker runs on this computer, as far as the last connection shows.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        self.tracker.is_on_loopback()
+    }
+
     /// The message of the day that came with the sign-in.
     pub(crate) fn motd(&self) -> Option<&str> {
         self.tracker.motd()
@@ -104,7 +109,7 @@ impl PeerTrackerCommunication {
     pub(crate) async fn register(
         &self,
         username: &Username,
-        password: &PasswordDigest,
+        password: &PasswordProof,
         code: Option<&Password>,
         listening: SocketAddr,
         identity: Identity,
@@ -119,7 +124,7 @@ impl PeerTrackerCommunication {
     pub(crate) async fn log_in(
         &self,
         username: &Username,
-        password: Option<&PasswordDigest>,
+        password: Option<&PasswordProof>,
         listening: SocketAddr,
         identity: Identity,
     ) -> Result<(), TrackerError> {
@@ -211,19 +216,21 @@ impl PeerTrackerCommunication {
     }
 
     /// Changes the account's password. The session's key proves that the account is the user's.
-    pub(crate) async fn change_password(&self, new: &PasswordDigest) -> Result<(), TrackerError> {
-        let new_password = Secret(new.as_str().to_owned());
-        self.request(TrackerRequest::ChangePassword { password: None, new_password }).await.map(drop)
+    pub(crate) async fn change_password(&self, new: &PasswordProof) -> Result<(), TrackerError> {
+        let (new_password, new_login_key) = (digest(new), Some(login_key(new)));
+        let request =
+            TrackerRequest::ChangePassword { password: None, login_key: None, new_password, new_login_key };
+        self.request(request).await.map(drop)
     }
 
-    /// Deletes the account, which ends the session.
+    /// Deletes the account, which ends the session. Without a password, the session's key proves the user.
     pub(crate) async fn delete_account(
         &self,
-        password: &PasswordDigest,
+        password: Option<&PasswordProof>,
         rooms: RoomsFate,
     ) -> Result<(), TrackerError> {
-        let password = Some(Secret(password.as_str().to_owned()));
-        self.request(TrackerRequest::DeleteAccount { password, rooms }).await.map(drop)
+        let (password, login_key) = (password.and_then(digest), password.map(login_key));
+        self.request(TrackerRequest::DeleteAccount { password, login_key, rooms }).await.map(drop)
     }
 
     /// Signs out. Even if that fails, no request is sent before another sign-in.
@@ -275,14 +282,23 @@ impl<T> PagedList<T> {
     }
 }
 
-fn credentials(username: &Username, password: Option<&PasswordDigest>, listening: SocketAddr) -> Credentials {
+fn credentials(username: &Username, password: Option<&PasswordProof>, listening: SocketAddr) -> Credentials {
     Credentials {
         username: username.as_str().to_owned(),
-        password: password.map(|password| Secret(password.as_str().to_owned())),
+        password: password.and_then(digest),
+        login_key: password.map(login_key),
         address: (!listening.ip().is_unspecified()).then(|| listening.ip().to_string()),
         port: listening.port(),
         code: None,
     }
+}
+
+fn digest(proof: &PasswordProof) -> Option<Secret> {
+    proof.digest.as_ref().map(|digest| Secret(digest.as_str().to_owned()))
+}
+
+fn login_key(proof: &PasswordProof) -> Secret {
+    Secret(proof.login_key.to_hex().to_string())
 }
 
 #[cfg(test)]

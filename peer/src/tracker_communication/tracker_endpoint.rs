@@ -28,14 +28,24 @@ pub(crate) struct TrackerEndpoint {
     motd: OnceLock<String>,
     /// True if the present session acts as an admin, or the last one did.
     is_admin: AtomicBool,
+    /// True if the last connection led to a loopback address.
+    is_on_loopback: AtomicBool,
 }
 
 impl TrackerEndpoint {
     /// Describes a tracker by its address, and its key if that is known. `given` says that the user gave the key.
     pub(crate) fn new(address: String, key: Option<PublicKey>, given: bool) -> Self {
         let key = key.map(OnceLock::from).unwrap_or_default();
-        let is_admin = AtomicBool::default();
-        Self { address, key, given, failed: Mutex::default(), motd: OnceLock::new(), is_admin }
+        let (is_admin, is_on_loopback) = Default::default();
+        Self {
+            address,
+            key,
+            given,
+            failed: Mutex::default(),
+            motd: OnceLock::new(),
+            is_admin,
+            is_on_loopback,
+        }
     }
 
     /// The tracker's address (host and port).
@@ -68,6 +78,11 @@ impl TrackerEndpoint {
         let _ = self.motd.set(text.to_owned());
     }
 
+    /// True if the last connection led to a loopback address. The name of the address does not tell.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        self.is_on_loopback.load(Ordering::Relaxed)
+    }
+
     /// True if the tracker says that the session acts as an admin.
     pub(crate) fn is_admin(&self) -> bool {
         self.is_admin.load(Ordering::Relaxed)
@@ -81,6 +96,8 @@ impl TrackerEndpoint {
     /// Connects, encrypts, and checks the key. A key that is met first is required from then on.
     pub(crate) async fn connect_pinned(&self, me: &Identity) -> Result<Socket, TrackerError> {
         let dialled = Socket::dial(&self.address).await.map_err(|error| self.connect_error(&error, false))?;
+        let is_on_loopback = dialled.peer_addr().is_ok_and(|address| address.ip().is_loopback());
+        self.is_on_loopback.store(is_on_loopback, Ordering::Relaxed);
         let socket = dialled.encrypt(me).await.map_err(|error| self.connect_error(&error, true))?;
         let found = socket.remote_key().ok_or(TrackerError::NotATracker)?;
         let pinned = *self.key.get_or_init(|| found);

@@ -160,8 +160,8 @@ impl Uplink {
                 let _ = reply.send(Err(TrackerError::Lost));
                 continue;
             };
-            // The key is bound by then, so no password is sent any more.
-            let credentials = Credentials { password: None, ..credentials.clone() };
+            // The key is bound by then, so no proof of the password is sent any more.
+            let credentials = Credentials { password: None, login_key: None, ..credentials.clone() };
             self.connector.identity = identity;
             if is_patient {
                 return Some((credentials, First::Patient(reply)));

@@ -16,7 +16,7 @@ use commons::tracker_address::TrackerAddress;
 use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
-use peer::api::sign_in::SignIn;
+use peer::api::sign_in::{Consent, SignIn};
 use peer::api::{Command, Event};
 use peer::event_bus::Events;
 use peer::identity::password::Password;
@@ -154,7 +154,7 @@ impl Tracker {
     pub async fn resets(&mut self, name: &str, password: &Password) {
         self.down().await;
         let reset = PasswordReset::begin(self.folder(), user(name)).unwrap();
-        reset.finish(password.digest(), self.config.password_cost).await.unwrap();
+        reset.finish(String::from(password.clone()), self.config.password_cost).await.unwrap();
         self.up().await;
     }
 
@@ -208,7 +208,14 @@ impl Peer {
         register: bool,
     ) -> Result<Self, CommandError> {
         let password = password_of(name);
-        let sign_in = SignIn { username: user(name), password, register, changed_to: None, code: None };
+        let sign_in = SignIn {
+            username: user(name),
+            password,
+            register,
+            changed_to: None,
+            code: None,
+            consent: Consent::default(),
+        };
         Self::try_as(tracker.into(), sign_in, computer).await
     }
 
@@ -260,7 +267,14 @@ impl Peer {
         adjust: impl FnOnce(&mut SignIn),
     ) -> Result<Self, CommandError> {
         let (username, password) = (self.name.clone(), password_of(self.name.as_str()));
-        let mut sign_in = SignIn { username, password, register: false, changed_to: None, code: None };
+        let mut sign_in = SignIn {
+            username,
+            password,
+            register: false,
+            changed_to: None,
+            code: None,
+            consent: Consent::default(),
+        };
         adjust(&mut sign_in);
         Self::try_as(tracker, sign_in, self.computer.clone()).await
     }
@@ -277,6 +291,7 @@ impl Peer {
             register: false,
             changed_to: None,
             code: None,
+            consent: Consent::default(),
         };
         Self::try_as(tracker.into(), sign_in, Computer::new(Keep::OnDisk)).await
     }
@@ -285,8 +300,14 @@ impl Peer {
     pub async fn try_elsewhere_with(&self, password: &Password) -> Result<Self, CommandError> {
         let computer = Computer::new(Keep::OnDisk);
         let username = self.name.clone();
-        let sign_in =
-            SignIn { username, password: password.clone(), register: false, changed_to: None, code: None };
+        let sign_in = SignIn {
+            username,
+            password: password.clone(),
+            register: false,
+            changed_to: None,
+            code: None,
+            consent: Consent::default(),
+        };
         Self::try_as(self.tracker.into(), sign_in, computer).await
     }
 

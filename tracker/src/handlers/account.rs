@@ -7,17 +7,19 @@ use commons::endorsement::Endorsement;
 use commons::keys::{PublicKey, Signature};
 use commons::names::Username;
 use commons::peer::Peer;
-use commons::protocol::with_tracker::{BoundKey, ErrorCode, Secret};
+use commons::protocol::with_tracker::{BoundKey, ErrorCode};
 
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
-use crate::handlers::user::{Origin, digest};
+use crate::handlers::user::Origin;
 use crate::log_class::SECURITY;
 use crate::login::ConnectionId;
+use crate::password_proofs::{NewPassword, PasswordProofs};
 use crate::repositories::admin::AdminRepository;
 use crate::repositories::peer::{Endorsed, PeerRepository};
+use crate::repositories::stored_password::StoredPassword;
 use crate::repositories::update::StorageError;
-use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::repositories::user::UserRepository;
 
 /// Answers requests of users about their own accounts.
 #[derive(Debug)]
@@ -129,39 +131,39 @@ impl AccountCommandHandler {
         }
     }
 
-    /// Replaces the password of a user.
+    /// Replaces the password of a user. A proof of the old password that has no new value is forgotten.
     pub(crate) async fn change_password(
         &self,
         requester: &Username,
         from: Origin,
-        password: Option<Secret>,
-        new_password: &Secret,
+        present: PasswordProofs,
+        new: &PasswordProofs,
     ) -> Result<Outcome, RequestError> {
-        let new_password = digest("new_password", &new_password.0)?;
-        let present = self.prove(requester, from, password).await?;
-        let hash = self.authenticator.hash(requester, new_password, from.ip).await?;
-        if !self.users.replace(requester, Some(present), hash).await? {
+        let new = NewPassword::parse(new, ["new_password", "new_login_key"])?;
+        let present = self.prove(requester, from, present).await?;
+        let stored = self.authenticator.hash(requester, new, from.ip).await?;
+        if !self.users.replace(requester, Some(present), stored).await? {
             return Err(RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again"));
         }
         tracing::info!(class = SECURITY, username = %requester, from = %from.ip, "the password is changed");
         Ok(Outcome::text("the password is changed"))
     }
 
-    /// Verifies the user by the password, or by a bound key if the request has no password. A plaintext session must
-    /// give the password, because it proves no key. Returns the stored password of the verified account.
+    /// Verifies the user by a proof of the password, or by a bound key if the request has none. A plaintext session must
+    /// prove the password, because it proves no key. Returns the stored password of the verified account.
     pub(crate) async fn prove(
         &self,
         requester: &Username,
         from: Origin,
-        password: Option<Secret>,
+        offered: PasswordProofs,
     ) -> Result<StoredPassword, RequestError> {
-        match (password, from.key) {
-            (Some(Secret(offered)), _) => self.authenticator.verify(requester, offered, from.ip).await,
-            (None, Some(_)) => {
+        match (offered.is_empty(), from.key) {
+            (false, _) => self.authenticator.verify(requester, offered, from.ip).await,
+            (true, Some(_)) => {
                 self.still_admits(requester, from.key)?;
                 self.users.password(requester).ok_or_else(taken_away)
             }
-            (None, None) => {
+            (true, None) => {
                 let msg = "\"password\" may be absent on an encrypted session only";
                 Err(RequestError::new(ErrorCode::MissingParameter, msg))
             }
@@ -214,7 +216,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::Poll;
 
-    use commons::protocol::with_tracker::Credentials;
+    use commons::protocol::with_tracker::{Credentials, Secret};
     use commons::user::PasswordDigest;
     use tempfile::TempDir;
     use tokio::sync::oneshot;
@@ -242,7 +244,9 @@ mod tests {
 
         fn open_in(folder: TempDir) -> Self {
             let repositories = Repositories::open(folder.path()).unwrap();
-            let passwords = Passwords::new(PasswordCost { memory: 8, passes: 1 }).unwrap();
+            let passwords =
+                Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key())
+                    .unwrap();
             let (users, peers, admins) = (repositories.users(), repositories.peers(), repositories.admins());
             let authenticator =
                 Arc::new(Authenticator::new(users.clone(), passwords, LimitScope { loopback: false }));
@@ -275,8 +279,9 @@ mod tests {
     }
 
     fn credentials(password: &str) -> Credentials {
-        let password = Some(secret(password));
-        Credentials { username: "ana".to_owned(), password, address: None, port: 5000, code: None }
+        let (password, login_key) = (Some(secret(password)), None);
+        let username = "ana".to_owned();
+        Credentials { username, password, login_key, address: None, port: 5000, code: None }
     }
 
     fn secret(password: &str) -> Secret {
@@ -361,9 +366,9 @@ mod tests {
         run(async {
             let test = TestAccounts::open();
             test.register("mine", Some(former())).await;
-            let wanted = secret("mine again");
-            let ana = ana();
-            let change = test.accounts.change_password(&ana, from(Some(former())), None, &wanted);
+            let wanted = PasswordProofs { digest: Some(secret("mine again")), login_key: None };
+            let (ana, by_key) = (ana(), PasswordProofs::default());
+            let change = test.accounts.change_password(&ana, from(Some(former())), by_key, &wanted);
             let mut change = Box::pin(change);
             begin(&mut change).await;
             test.delete().await;
@@ -404,7 +409,7 @@ mod tests {
     async fn admitted_login_fails_after_key_or_account_removal() {
         let TestAccounts { users, peers, accounts, .. } = &TestAccounts::open();
         let (ana, kept, lost) = (ana(), former(), later());
-        users.create(&ana, "$argon2id$".to_owned()).await.unwrap();
+        users.create(&ana, StoredPassword::read("$argon2id$").unwrap()).await.unwrap();
         for key in [kept, lost] {
             peers.bind_key(&ana, key, || true, |_| Vec::new()).await.unwrap();
             assert_eq!(accounts.still_admits(&ana, Some(key)), Ok(()));

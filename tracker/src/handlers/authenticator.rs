@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
-use commons::user::PasswordDigest;
 use tokio::time::Instant;
 
 use crate::code_throttle::CodeThrottle;
@@ -16,10 +15,12 @@ use crate::handlers::outcome::RequestError;
 use crate::known_networks::KnownNetworks;
 use crate::limits::{NETWORKS_MAX, REGISTRATIONS_MAX, REGISTRATIONS_SPAN};
 use crate::login_throttle::{Attempt, LoginThrottle};
+use crate::password_proofs::{NewPassword, PasswordProofs};
 use crate::password_queue::HashOrigin;
 use crate::passwords::{PasswordError, PasswordMatch, Passwords};
 use crate::rate_limit::{LimitScope, Recent, SlidingWindow, Subnet, in_seconds};
-use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::repositories::stored_password::StoredPassword;
+use crate::repositories::user::UserRepository;
 
 /// Checks passwords and remembers the recent attempts of limited networks.
 #[derive(Debug)]
@@ -48,12 +49,12 @@ impl Authenticator {
         }
     }
 
-    /// Checks a password for an account, if the login throttle permits it now. Returns the stored password that it
-    /// matches. When the caller gets the answer, the account may already have another password or be deleted.
+    /// Checks the proofs of a password for an account, if the login throttle permits it now. Returns the stored password
+    /// that they match. When the caller gets the answer, the account may already have another password or be deleted.
     pub(crate) async fn verify(
         &self,
         account: &Username,
-        offered: String,
+        offered: PasswordProofs,
         from: IpAddr,
     ) -> Result<StoredPassword, RequestError> {
         let attempt = self.attempt(account, from)?;
@@ -61,11 +62,21 @@ impl Authenticator {
         let outcome = self.passwords.verify(self.origin(account, from), stored.clone(), offered).await;
         self.report_outcome(attempt, &outcome);
         let matched = match (outcome?, stored) {
-            (PasswordMatch::RightAndHashed(hash), Some(StoredPassword::Digest(digest))) => {
-                self.users.upgrade(account, digest, hash.clone()).await?;
-                StoredPassword::Hash(hash)
+            (PasswordMatch::Right(None), Some(stored)) => stored,
+            (PasswordMatch::Right(Some(new)), Some(stored)) => {
+                // Another login may have replaced it already. The caller then finds out and checks again.
+                self.users.replace(account, Some(stored), new.clone()).await?;
+                new
             }
-            (PasswordMatch::Right | PasswordMatch::RightAndHashed(_), Some(stored)) => stored,
+            (PasswordMatch::DigestRequired, _) => {
+                let msg = "this account has no login key yet: send the digest of the password once";
+                return Err(RequestError::new(ErrorCode::DigestRequired, msg));
+            }
+            (PasswordMatch::LoginKeyOutdated, _) => {
+                let msg = "the tracker has had another key since this password was set: set it again with /password on a \
+                           device that has a key of the account, or ask the tracker's operator";
+                return Err(RequestError::new(ErrorCode::LoginKeyOutdated, msg));
+            }
             (PasswordMatch::Wrong, _) | (_, None) => {
                 return Err(RequestError::new(ErrorCode::InvalidCredentials, "wrong user name or password"));
             }
@@ -79,14 +90,14 @@ impl Authenticator {
         self.passwords.waiting()
     }
 
-    /// Computes the hash to store for a new password of an account.
+    /// Computes the form to store of a new password of an account.
     pub(crate) async fn hash(
         &self,
         account: &Username,
-        digest: PasswordDigest,
+        new: NewPassword,
         from: IpAddr,
-    ) -> Result<String, RequestError> {
-        Ok(self.passwords.hash(self.origin(account, from), digest).await?)
+    ) -> Result<StoredPassword, RequestError> {
+        Ok(self.passwords.hash(self.origin(account, from), new).await?)
     }
 
     /// Records that the user of this account signed in from this address, with a password or a key.
@@ -128,12 +139,12 @@ impl Authenticator {
     fn report_outcome(&self, attempt: Option<Attempt>, outcome: &Result<PasswordMatch, PasswordError>) {
         let Some(attempt) = attempt else { return };
         match outcome {
-            Ok(PasswordMatch::Right | PasswordMatch::RightAndHashed(_)) => {
-                lock(&self.login_throttle).right(&attempt)
-            }
+            Ok(PasswordMatch::Right(_)) => lock(&self.login_throttle).right(&attempt),
             // The attempt has been counted as wrong from its beginning.
             Ok(PasswordMatch::Wrong) => {}
-            Err(PasswordError::Busy | PasswordError::Failed) => {
+            // The password was not checked. That the account exists is no secret: a registration tells it too.
+            Ok(PasswordMatch::DigestRequired | PasswordMatch::LoginKeyOutdated)
+            | Err(PasswordError::Busy | PasswordError::Failed) => {
                 lock(&self.login_throttle).unchecked(&attempt)
             }
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use commons::keys::PublicKey;
+use commons::login_key::LoginKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{Credentials, ErrorCode, TrackerRequest};
 use commons::user::PasswordDigest;
@@ -12,10 +13,12 @@ use commons::user::PasswordDigest;
 use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::RequestError;
 use crate::limits::JUDGED_PER_LOGIN_MAX;
+use crate::password_proofs::{NewPassword, PasswordProofs};
 use crate::policy::{Policy, Registration};
 use crate::repositories::admin::AdminRepository;
 use crate::repositories::peer::{Binding, PeerRepository, claimed_address};
-use crate::repositories::user::{StoredPassword, UserRepository};
+use crate::repositories::stored_password::StoredPassword;
+use crate::repositories::user::UserRepository;
 
 /// Creates accounts and checks logins.
 #[derive(Debug)]
@@ -92,8 +95,7 @@ impl UserCommandHandler {
         credentials: Credentials,
         from: Origin,
     ) -> Result<Admitted, RequestError> {
-        let offered = offered(&credentials)?;
-        let digest = digest("password", &offered)?;
+        let new = NewPassword::parse(&offered(&credentials)?, ["password", "login_key"])?;
         let admitted = admit(&credentials, from.ip)?;
         Username::parse_new(admitted.username.as_str())?;
         self.may_register(&credentials, from)?;
@@ -110,7 +112,7 @@ impl UserCommandHandler {
             return Err(RequestError::new(ErrorCode::InvalidName, msg));
         }
         let registration = self.authenticator.registration(from.ip)?;
-        let made = self.create(username, digest, from.ip).await;
+        let made = self.create(username, new, from.ip).await;
         if !matches!(made, Ok(Some(_))) {
             self.authenticator.not_registered(registration);
         }
@@ -132,16 +134,16 @@ impl UserCommandHandler {
     async fn create(
         &self,
         username: &Username,
-        digest: PasswordDigest,
+        new: NewPassword,
         from: IpAddr,
     ) -> Result<Option<StoredPassword>, RequestError> {
-        let hash = self.authenticator.hash(username, digest, from).await?;
+        let password = self.authenticator.hash(username, new, from).await?;
         let (users, owner) = (self.users.clone(), username.clone());
         self.peers.remove_orphan(username, move || users.exists(&owner)).await?;
         let (users, owner) = (self.users.clone(), username.clone());
         self.admins.remove_orphan(username, move || users.exists(&owner)).await?;
-        let made = self.users.create(username, hash.clone()).await?;
-        Ok(made.then_some(StoredPassword::Hash(hash)))
+        let made = self.users.create(username, password.clone()).await?;
+        Ok(made.then_some(password))
     }
 
     /// Checks a login by the key that the client has proven, or by a password. A correct password also binds the key,
@@ -154,7 +156,7 @@ impl UserCommandHandler {
     ) -> Result<Admitted, RequestError> {
         let admitted = admit(&credentials, from.ip)?;
         let username = &admitted.username;
-        if let (None, Some(key)) = (&credentials.password, from.key) {
+        if let (true, Some(key)) = (PasswordProofs::of(&credentials).is_empty(), from.key) {
             let msg = "this key is not known for that user: sign in with the password";
             let refused = || RequestError::new(ErrorCode::InvalidCredentials, msg);
             if !self.peers.peer(username).keys.contains(&key) {
@@ -207,19 +209,32 @@ fn changed_meanwhile() -> RequestError {
     RequestError::new(ErrorCode::Busy, "the account changed in the meantime: try again")
 }
 
-/// Parses the password digest in a field of a request.
-pub(crate) fn digest(field: &str, text: &str) -> Result<PasswordDigest, RequestError> {
-    PasswordDigest::parse(text).ok_or_else(|| {
-        let msg = format!("\"{field}\" must be the lower-case hex SHA-256 of the password: 64 digits");
-        RequestError::new(ErrorCode::Malformed, msg)
-    })
+impl NewPassword {
+    /// Parses the proofs of a new password. `fields` are the names of the digest and of the login key in the request.
+    pub(crate) fn parse(sent: &PasswordProofs, fields: [&str; 2]) -> Result<Self, RequestError> {
+        let wrong = |field, what| {
+            let msg = format!("\"{field}\" must be the lower-case hex {what} of the password: 64 digits");
+            RequestError::new(ErrorCode::Malformed, msg)
+        };
+        let digest = sent
+            .digest
+            .as_ref()
+            .map(|text| PasswordDigest::parse(&text.0).ok_or_else(|| wrong(fields[0], "SHA-256")));
+        let login_key = sent
+            .login_key
+            .as_ref()
+            .map(|text| LoginKey::parse(&text.0).ok_or_else(|| wrong(fields[1], "login key")));
+        Ok(Self { digest: digest.transpose()?, login_key: login_key.transpose()? })
+    }
 }
 
-fn offered(credentials: &Credentials) -> Result<String, RequestError> {
-    match &credentials.password {
-        Some(password) => Ok(password.0.clone()),
-        None => Err(RequestError::new(ErrorCode::MissingParameter, "LOGIN needs \"password\"")),
+/// The proofs of the password in a sign-in, of which there must be one.
+fn offered(credentials: &Credentials) -> Result<PasswordProofs, RequestError> {
+    let offered = PasswordProofs::of(credentials);
+    if offered.is_empty() {
+        return Err(RequestError::new(ErrorCode::MissingParameter, "LOGIN needs \"password\""));
     }
+    Ok(offered)
 }
 
 /// The admission of a client. A client on this computer may state its address. For any other client, the observed
@@ -249,6 +264,7 @@ mod tests {
             let credentials = Credentials {
                 username: "ana".into(),
                 password: None,
+                login_key: None,
                 address: claimed,
                 port: 5000,
                 code: None,

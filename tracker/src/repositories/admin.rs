@@ -138,13 +138,14 @@ fn remove_if(present: Option<&Admin>, condition: bool) -> (Change<Admin>, bool) 
 mod tests {
     use super::*;
     use crate::repositories::Repositories;
+    use crate::repositories::stored_password::StoredPassword;
 
     #[tokio::test]
     async fn admin_without_an_account_is_none_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let [ana, bob] = ["ana", "bob"].map(|name| Username::parse(name).unwrap());
         let repositories = Repositories::open(folder.path()).unwrap();
-        repositories.users().create(&bob, "$argon2id$".to_owned()).await.unwrap();
+        repositories.users().create(&bob, StoredPassword::read("$argon2id$").unwrap()).await.unwrap();
         for user in [&ana, &bob] {
             let admin = Admin { keys: vec![PublicKey::new([7; 32])], since: DateTime::UNIX_EPOCH };
             assert!(repositories.admins().add(user, admin, || true).await.unwrap());

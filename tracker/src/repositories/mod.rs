@@ -17,6 +17,7 @@ pub(crate) mod peer;
 pub(crate) mod record;
 pub(crate) mod room;
 pub(crate) mod snapshot;
+pub(crate) mod stored_password;
 pub(crate) mod table;
 pub(crate) mod tracker_key;
 pub(crate) mod trust;

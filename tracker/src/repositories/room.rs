@@ -412,6 +412,7 @@ mod tests {
     use super::*;
     use crate::repositories::Repositories;
     use crate::repositories::data_folder::DataFolder;
+    use crate::repositories::stored_password::StoredPassword;
 
     #[tokio::test]
     async fn revisions_grow_after_any_number_of_presence_changes() {
@@ -422,7 +423,7 @@ mod tests {
             let repositories = Repositories::open(folder.path()).unwrap();
             let rooms = repositories.rooms();
             if last == 0 {
-                repositories.users().create(&ana, "$argon2id$".to_owned()).await.unwrap();
+                repositories.users().create(&ana, StoredPassword::read("$argon2id$").unwrap()).await.unwrap();
                 rooms.create(&sala, &ana, None, Utc::now()).await.unwrap();
             }
             assert!(rooms.room(&sala).unwrap().revision > last, "{changes}");

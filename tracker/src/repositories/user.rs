@@ -1,33 +1,15 @@
 //! The repository of user accounts.
 //! It keeps the password hash of each account, and whether the account is being deleted.
 
-use std::fmt;
-
 use commons::confusables;
 use commons::names::Username;
-use commons::user::PasswordDigest;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::login::ConnectionId;
 use crate::repositories::collection::Collection;
 use crate::repositories::record::{Decoded, Record, unreadable};
+use crate::repositories::stored_password::StoredPassword;
 use crate::repositories::update::{Change, StorageError};
-
-/// The stored form of a password.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum StoredPassword {
-    /// An argon2id hash of the digest, in PHC string format.
-    Hash(String),
-    /// The digest itself, as the legacy tracker stored it. The first login replaces it by a hash.
-    Digest(PasswordDigest),
-}
-
-/// The debug output hides the secret from logs.
-impl fmt::Debug for StoredPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoredPassword(..)")
-    }
-}
 
 /// An account as the collection holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +29,15 @@ impl Account {
 impl Record for Account {
     fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
         let text: String = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
-        let password = match PasswordDigest::parse(&text) {
-            Some(digest) => StoredPassword::Digest(digest),
-            None if text.starts_with("$argon2id$") => StoredPassword::Hash(text),
-            None => return Err("neither a password hash nor 64 hex digits".to_owned()),
+        let Some(password) = StoredPassword::read(&text) else {
+            return Err("neither a password hash nor 64 hex digits".to_owned());
         };
         let account = Self::new(password);
         Ok(if Username::parse(key).is_ok() { Decoded::Native(account) } else { Decoded::Invalid })
     }
 
     fn write(&self) -> serde_json::Result<Box<RawValue>> {
-        match &self.password {
-            StoredPassword::Hash(hash) => to_raw_value(hash),
-            StoredPassword::Digest(digest) => to_raw_value(digest),
-        }
+        to_raw_value(self.password.as_str())
     }
 
     fn skeleton(key: &str) -> Option<String> {
@@ -114,11 +91,15 @@ impl UserRepository {
     }
 
     /// Creates an account. Returns `false` if the name is taken, or one that looks like it.
-    pub(crate) async fn create(&self, username: &Username, hash: String) -> Result<bool, StorageError> {
+    pub(crate) async fn create(
+        &self,
+        username: &Username,
+        password: StoredPassword,
+    ) -> Result<bool, StorageError> {
         let Some(_claim) = self.users.claim(username.as_str()) else { return Ok(false) };
         let decide = move |present: Option<&Account>| match present {
             Some(_) => (Change::Keep, false),
-            None => (Change::Put(Account::new(StoredPassword::Hash(hash.clone()))), true),
+            None => (Change::Put(Account::new(password.clone())), true),
         };
         self.users.update(username.as_str(), decide).await
     }
@@ -129,24 +110,14 @@ impl UserRepository {
         &self,
         username: &Username,
         expected: Option<StoredPassword>,
-        hash: String,
+        password: StoredPassword,
     ) -> Result<bool, StorageError> {
         let decide = move |present: Option<&Account>| {
             let expected = |account: &&Account| expected.as_ref().is_none_or(|it| account.password == *it);
             let Some(account) = present.filter(expected) else { return (Change::Keep, false) };
-            (Change::Put(Account { password: StoredPassword::Hash(hash.clone()), ..account.clone() }), true)
+            (Change::Put(Account { password: password.clone(), ..account.clone() }), true)
         };
         self.users.update(username.as_str(), decide).await
-    }
-
-    /// Replaces the digest of an account by a hash of it, if the account still stores that digest.
-    pub(crate) async fn upgrade(
-        &self,
-        username: &Username,
-        digest: PasswordDigest,
-        hash: String,
-    ) -> Result<(), StorageError> {
-        self.replace(username, Some(StoredPassword::Digest(digest)), hash).await.map(drop)
     }
 
     /// Marks an account as being deleted by a session. Returns `false` if it does not exist or is already marked.

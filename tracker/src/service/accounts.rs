@@ -4,7 +4,7 @@
 use chrono::Utc;
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::with_tracker::{ErrorCode, RoomsFate, Secret};
+use commons::protocol::with_tracker::{ErrorCode, RoomsFate};
 use commons::snapshot::ChangeKind;
 
 use crate::client::Client;
@@ -13,6 +13,7 @@ use crate::handlers::outcome::{Outcome, RequestError};
 use crate::limits::PAGE_ENTRIES;
 use crate::log_class::SECURITY;
 use crate::login::{ConnectionId, SignedIn};
+use crate::password_proofs::PasswordProofs;
 use crate::send_queue::CloseReason;
 use crate::service::TrackerService;
 
@@ -68,10 +69,10 @@ impl TrackerService {
         &self,
         client: &Client,
         me: &SignedIn,
-        password: Option<Secret>,
+        offered: PasswordProofs,
         rooms: RoomsFate,
     ) -> Result<Outcome, RequestError> {
-        self.accounts.prove(&me.username, client.origin(), password).await?;
+        self.accounts.prove(&me.username, client.origin(), offered).await?;
         self.accounts.begin_deletion(&me.username, me.connection).await?;
         if let Err(failed) = self.remove_own(me, rooms).await {
             self.accounts.end_deletion(&me.username).await?;

@@ -51,8 +51,14 @@ pub async fn sign_in(
             Some(password) => password,
             None => known.password(&first.question, register && is_new).await?,
         };
-        let sign_in =
-            SignIn { username: username.clone(), password, register, changed_to: None, code: known.code()? };
+        let sign_in = SignIn {
+            username: username.clone(),
+            password,
+            register,
+            changed_to: None,
+            code: known.code()?,
+            consent: known.consent,
+        };
         let error = match try_in(service, &sign_in, known.interactive).await? {
             Ok(()) => return Ok(username),
             Err(error) if !known.interactive => return Err(SignInError::Refused(error)),

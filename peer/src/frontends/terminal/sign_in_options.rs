@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use commons::names::Username;
 
+use crate::api::sign_in::Consent;
 use crate::frontends::terminal::start_prompts::{SignInError, prompt_password};
 use crate::identity::password::Password;
 
@@ -18,6 +19,8 @@ pub struct SignInOptions {
     pub password: PasswordSource,
     /// The file with the registration code, if there is one.
     pub code_file: Option<PathBuf>,
+    /// The steps to which the user has consented.
+    pub consent: Consent,
     /// True if a person can be asked for the rest.
     pub interactive: bool,
 }

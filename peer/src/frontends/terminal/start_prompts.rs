@@ -56,13 +56,29 @@ pub(crate) async fn prompt_line(question: &'static str) -> Result<String, SignIn
     answered(move || tty::prompt(question)).await
 }
 
+/// Asks a question whose empty answer is a yes.
 pub(crate) async fn prompt_yes(question: String) -> Result<bool, SignInError> {
+    prompt_choice(question, Some(true)).await
+}
+
+/// Asks for a consent, which must be typed.
+pub(crate) async fn prompt_consent(question: String) -> Result<bool, SignInError> {
+    prompt_choice(question, None).await
+}
+
+async fn prompt_choice(question: String, default: Option<bool>) -> Result<bool, SignInError> {
     loop {
         let question = question.clone();
-        match answered(move || tty::prompt(&question)).await?.trim().to_lowercase().as_str() {
-            "" | "y" | "yes" | "s" | "sim" => return Ok(true),
-            "n" | "no" | "não" => return Ok(false),
-            _ => print("Type y or n.\n".to_owned()).await?,
+        let typed = answered(move || tty::prompt(&question)).await?.trim().to_lowercase();
+        let chosen = match typed.as_str() {
+            "" => default,
+            "y" | "yes" | "s" | "sim" => Some(true),
+            "n" | "no" | "não" => Some(false),
+            _ => None,
+        };
+        match chosen {
+            Some(chosen) => return Ok(chosen),
+            None => print("Type y or n.\n".to_owned()).await?,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::api::account::AccountCommand;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::config::{Config, IdentityTask};
+use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};
 use crate::frontends::terminal::start_prompts::{PASSWORD, SignInError};
 use crate::frontends::terminal::user_choice::{UserChoice, choose_user};
@@ -111,11 +112,20 @@ pub async fn change_password(
     let new = SignInOptions { password: new.clone(), ..known.clone() };
     new.has_password_source()?;
     let (old, new) = (known.password(&question, false).await?, new.password("New password: ", true).await?);
-    let sign_in = SignIn { username, password: old.clone(), register: false, changed_to: None, code: None };
-    match service.sign_in(sign_in.clone()).await {
-        Err(CommandError::AccountUnknown(_)) => {
-            // If the tracker accepts the new password, it was changed elsewhere.
-            service.sign_in(SignIn { changed_to: Some(new), ..sign_in }).await?;
+    let (password, consent) = (old.clone(), known.consent);
+    let sign_in = SignIn { username, password, register: false, changed_to: None, code: None, consent };
+    match try_in(service, &sign_in, known.interactive).await? {
+        Err(refused @ (CommandError::AccountUnknown(_) | CommandError::KeyRefused(_))) => {
+            // If the tracker accepts the new password, it was changed elsewhere. This command says so to this device.
+            let changed = SignIn { changed_to: Some(new), ..sign_in };
+            match (try_in(service, &changed, known.interactive).await?, refused) {
+                (Err(error), refused @ CommandError::KeyRefused(_))
+                    if error.code() == "INVALID_CREDENTIALS" =>
+                {
+                    return Err(refused.into());
+                }
+                (outcome, _) => outcome?,
+            }
             print_status("the password was changed elsewhere; this device uses the new one now");
         }
         signed_in => {

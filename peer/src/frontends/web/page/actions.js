@@ -1,4 +1,4 @@
-/** The actions of a person: each is a command to the peer, which decides, and its answer on the page. */
+/** The actions of a person: commands to the peer, and their answers on the page. */
 
 import { download } from "./account.js";
 import { ask } from "./dialogs.js";

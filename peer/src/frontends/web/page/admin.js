@@ -1,4 +1,4 @@
-/** The dialog of an admin: sessions, bans, and acts on users, rooms and everybody. The tracker checks each command. */
+/** The dialog of an admin. The tracker checks each command. */
 
 import { button, buttons, element, on, paragraph, section } from "./dom.js";
 import { safeRow } from "./safe_text.js";

@@ -236,7 +236,7 @@ export class App {
 		}
 	}
 
-	/** Asks a question, and does something with the answer unless the user cancels. @param {Question} question */
+	/** Asks a question, and acts on the answer unless the user cancels. @param {Question} question */
 	async confirmed(question, action) {
 		const answer = await ask(question);
 		return answer === null ? undefined : this.tried(() => action(answer));

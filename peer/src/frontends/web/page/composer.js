@@ -1,4 +1,4 @@
-/** The entry of a message. Text that is not sent yet survives a reload, until the user signs out. */
+/** The entry of a message. Unsent text survives a reload, until the user signs out. */
 
 import { byId, on } from "./dom.js";
 import { safeRow } from "./safe_text.js";

@@ -82,7 +82,7 @@ export class Connection {
 	}
 
 	/**
-	 * Sends the token if the first message proves that the peer knows it, else ends. Later messages are not read before.
+	 * Sends the token if the first message proves that the peer knows it, else ends.
 	 * @param {WebSocket} socket
 	 * @param {string} nonce
 	 * @param {string} data

@@ -1,4 +1,4 @@
-/** The large dialog, and small ones that ask. The browser keeps the focus inside, and Escape closes them. */
+/** The large dialog, and small ones that ask. Escape closes them. */
 
 import { button, buttons, byId, element, factList, on, paragraph } from "./dom.js";
 import { PEER_AWAY } from "./state.js";

@@ -82,7 +82,7 @@ export const initial = name => (Array.from(name)[0] ?? "?").toUpperCase();
 export const hue = name => Array.from(name).reduce((sum, c) => (sum * 131 + (c.codePointAt(0) ?? 0)) % 65521, 7) % 8;
 
 /**
- * Makes a list show these items, and keeps the elements of those that look the same, so that focus and clicks survive.
+ * Makes a list show these items. Unchanged elements stay, so that focus and clicks survive.
  * `lookOf` changes whenever an item looks different.
  */
 export function keyedList(list, items, keyOf, lookOf, build) {

@@ -122,7 +122,7 @@ export class HistoryReader extends View {
 		actions.open(conversation.key, key);
 	}
 
-	/** Returns a whole conversation as a file, one JSON object a line and the oldest message first. */
+	/** Returns a whole conversation as a file: one JSON object a line, oldest first. */
 	async exported(conversation) {
 		const pages = [];
 		let count = 0;

@@ -1,4 +1,4 @@
-/** A message or a note as an element. Own messages, those of others and notes differ without colour: by place, shape and words. */
+/** A message or a note as an element. They differ by place, shape and words, not by colour alone. */
 
 import { avatar, box, button, buttons, element, hue, paragraph, span, unseen } from "./dom.js";
 import { safeRow, safeText } from "./safe_text.js";

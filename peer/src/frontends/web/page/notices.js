@@ -1,4 +1,4 @@
-/** The calls to a person who looks elsewhere: title, icon, notifications, and live regions, which nothing floods. */
+/** Calls to a person who looks elsewhere: title, icon, notifications and live regions. */
 
 import { box, byId, element, paragraph } from "./dom.js";
 import { safeRow } from "./safe_text.js";
@@ -11,7 +11,7 @@ const GATHERING = 1500;
 
 const READ_OUT = 3;
 
-/** Time between two notifications, in milliseconds: one calls a person, many in a row are noise. */
+/** Time between two notifications, in milliseconds: many are noise. */
 const ALERT_PAUSE = 5000;
 
 /** Characters of a message in a notification or an announcement. */

@@ -1,4 +1,4 @@
-/** The page's own questions, one after the other: the peer limits commands, and the user's own ones need their share. */
+/** The page's own questions, one after the other, because the peer limits commands. */
 
 /** Time between two questions, in milliseconds. */
 const PAUSE = 250;

@@ -5,7 +5,7 @@
  * reorder, hide or imitate text.
  */
 
-/** Combining marks on one letter: languages need fewer, and towers of them cover other rows. */
+/** Combining marks on one letter: more would cover other rows. */
 const COMBINING_MARKS = 8;
 
 /** Letters and marks that Unicode calls ignorable: they leave no trace on the screen. */

@@ -1,4 +1,4 @@
-/** The left side: conversations, the form for a new room, rooms to join, and users who are online. */
+/** The left side: conversations, rooms and users. */
 
 import { avatar, button, byId, element, keyedList, on, span, unseen } from "./dom.js";
 import { safeRow } from "./safe_text.js";

@@ -117,12 +117,15 @@ export class SignIn extends View {
 		const again = more => this.#ask("changed_to" in more ? "sign_in" : command, { ...fields, ...more }, "Signing in…");
 		const byCode = [{ title: "Registration code", text, action: "Register", password: true, code: true }, code => ({ code })];
 		const byPassword = [{ title: "New password", text, action: "Sign in", password: true }, changed_to => ({ changed_to })];
+		const consent = (title, action, more) => [{ title, text, action, danger: true }, () => more];
 		/** @type {Record<string, any[]>} */
 		const ways = {
 			CODE_REQUIRED: byCode,
 			WRONG_CODE: byCode,
 			PASSWORD_CHANGED: byPassword,
 			ACCOUNT_UNKNOWN: byPassword,
+			KEY_REFUSED: consent("Sign in with the password?", "Sign in", { use_password: true }),
+			DIGEST_REQUIRED: consent("Send the digest?", "Send it once", { send_digest: true }),
 			TRACKER_KEY_CHANGED: [
 				{
 					title: "The tracker has another key",

@@ -1,4 +1,4 @@
-/** The complete state of the peer when a page connects, without messages. Events continue from there. */
+/** The state of the peer when a page connects, without messages. Events continue from there. */
 
 import { conversationOf, readPresence, userOf } from "./state.js";
 

@@ -76,7 +76,7 @@ export function userOf(state, name) {
 /** @param {State} state */
 export const openConversation = state => state.conversations.get(state.open ?? "") ?? null;
 
-/** Returns true if a user can be reached: by a link, or by the word of a tracker that is there. @param {State} state */
+/** Returns true if a user can be reached: by a link, or as the tracker says. @param {State} state */
 export const isOnline = ({ tracker, online, users, me }, name) =>
 	name === me || users.get(name)?.linked === true || (tracker === "connected" && online.has(name));
 
@@ -93,7 +93,7 @@ export function membersOf(state, { address, snapshot }) {
 export const othersOf = (state, conversation) =>
 	membersOf(state, conversation).filter(member => member.username !== state.me);
 
-/** Returns true for a room in which this user takes no part any more. A private chat goes on with the next message. */
+/** Returns true for a room that this user has left. A private chat goes on with the next message. */
 export const hasEnded = ({ address, ended }) => ended && "room" in address;
 
 /** The latest activity comes first. @param {State} state */
