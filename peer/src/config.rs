@@ -45,7 +45,7 @@ pub struct Config {
     #[arg(long, global = true, env = "PEER_TRACKER", value_name = "HOST:PORT[#KEY]")]
     pub tracker: Option<TrackerAddress>,
 
-    /// The address on which to accept links [default: a free port; on loopback if the tracker is on loopback]
+    /// The address on which to accept links; others dial ports from 1024 [default: a free port; on loopback if the tracker is on loopback]
     #[arg(long, env = "PEER_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
 

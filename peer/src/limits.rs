@@ -135,6 +135,23 @@ pub const DIAL_GRACE: Duration = Duration::from_millis(300);
 /// First and longest wait between failing dials.
 pub const DIAL_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
+/// Lowest port that is dialled. System services listen below it, and a tracker could announce their ports.
+pub const DIAL_PORT_MIN: u16 = 1024;
+
+/// Failed dials of one user after which only news are a reason to try again. With [`DIAL_BACKOFF`] that takes about half a
+/// minute. An address at which the user proved a key is dialled without end.
+pub const DIAL_TRIES: u32 = 8;
+
+/// Refused addresses of one user after which the user of this program is told. Until then the other side may have
+/// dialled.
+pub const REFUSED_DIALS: u32 = 3;
+
+/// Dials in any [`DIALS_TIME`] to addresses that only the tracker has announced: as many as there can be links.
+pub const DIALS_MAX: usize = LINKS_MAX;
+
+/// Time in which [`DIALS_MAX`] such dials are made.
+pub const DIALS_TIME: Duration = Duration::from_secs(30);
+
 /// Pause after HELLO to a legacy client, which takes any earlier data as a part of HELLO.
 pub const HELLO_PAUSE: Duration = Duration::from_millis(200);
 

@@ -104,6 +104,9 @@ impl Engine {
             if user == self.chat.me() {
                 return effects.push(Effect::Answer(ticket, Err(CommandError::NotYourself)));
             }
+            if !self.links.contains_key(user) {
+                effects.push(Effect::RetryDials(Some(user.clone())));
+            }
             // A known key may have endorsed the other since the change was noticed.
             let must_look_up = !self.links.contains_key(user) && self.try_look_up(user, now);
             if self.keys.is_changed(user) || must_look_up {

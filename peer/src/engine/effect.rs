@@ -48,6 +48,8 @@ pub(crate) enum Effect {
     WantLinks(BTreeMap<Username, Target>),
     /// Dials a user at once, after keys were accepted.
     DialNow(Username),
+    /// Dials users again that could not be reached: this one, or all.
+    RetryDials(Option<Username>),
     /// Ends the links to a user that proved another key than these.
     EndOtherLinks(Username, Vec<PublicKey>),
     /// Asks the tracker for the address and the keys of a user.

@@ -14,6 +14,7 @@ use crate::history::query::Query;
 use crate::history::request::Request;
 use crate::identity::key_prefix::first_digits;
 use crate::limits::{ENDORSED_DIGITS_MIN, FEED_BYTES};
+use crate::peer_communication::dial_guard::DialRefusal;
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::LinkId;
@@ -147,6 +148,19 @@ impl Engine {
                      {user} wait here"
                 );
                 Event::error("PLAINTEXT_REFUSED", message)
+            }
+            LinkRefusal::Address(refusal) => {
+                let reason = match refusal {
+                    DialRefusal::Port => "has a port below 1024",
+                    DialRefusal::Private => "is in a private network, and the tracker is not",
+                    DialRefusal::Loopback => "leads to this computer, and the tracker is elsewhere",
+                    DialRefusal::NoHost => "belongs to no computer",
+                };
+                let message = format!(
+                    "the address that the tracker gives for {user} {reason}: it is not dialled. {user} can still connect to \
+                     you. Until then your messages to {user} wait here"
+                );
+                Event::error("ADDRESS_REFUSED", message)
             }
         }
     }

@@ -31,6 +31,10 @@ impl Engine {
             self.send_leave(&room, members, effects);
         }
         self.update_membership(now, effects);
+        if matches!(request, TrackerRequest::Register(_) | TrackerRequest::Login(_)) {
+            // This computer may be in another network than before.
+            effects.push(Effect::RetryDials(None));
+        }
     }
 
     /// Sends a LEAVE for a room to its other members.
@@ -104,7 +108,10 @@ impl Engine {
         let targets: BTreeMap<_, _> = wanted
             .into_iter()
             .map(|(user, want)| (self.address(&user, want.address), user, want.private))
-            .map(|(address, user, eager)| (user, Target { address, eager }))
+            .map(|(address, user, eager)| {
+                let is_proven = address.is_some() && self.keys.address(&user) == address;
+                (user, Target { address, eager, is_proven })
+            })
             .collect();
         let unwanted: Vec<_> = self
             .links

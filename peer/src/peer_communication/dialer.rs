@@ -14,6 +14,7 @@ use tokio::time::sleep_until;
 use tracing::debug;
 
 use crate::limits::{HELLO_PAUSE, WELCOME_WAIT};
+use crate::peer_communication::dial_guard;
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
@@ -26,8 +27,8 @@ pub(crate) async fn run(links: &PeerPeerCommunication) {
     let mut dials = JoinSet::new();
     loop {
         let (due, next) = links.next_dials();
-        for (user, address) in due {
-            dials.spawn(dial(links.clone(), user, address));
+        for (user, address, is_proven) in due {
+            dials.spawn(dial(links.clone(), user, address, is_proven));
         }
         tokio::select! {
             () = links.dials_changed() => {}
@@ -38,7 +39,11 @@ pub(crate) async fn run(links: &PeerPeerCommunication) {
     }
 }
 
-async fn dial(links: PeerPeerCommunication, user: Username, address: SocketAddr) {
+async fn dial(links: PeerPeerCommunication, user: Username, address: SocketAddr, is_proven: bool) {
+    if let Err(refusal) = dial_guard::check(address, links.config().tracker.ip(), is_proven) {
+        debug!(peer = ?user, %address, ?refusal, "an announced address is not dialled");
+        return links.dial_refused(&user, refusal).await;
+    }
     match handshake(&links, &user, address).await {
         Ok(Accepted { connection, new, first }) => match links.admit(&user, new).await {
             Some(slot) => link::run(&links, &slot, connection, first).await,
@@ -135,4 +140,71 @@ async fn handshake_plaintext(
 
 fn other(what: &str) -> FrameError {
     std::io::Error::other(what).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use commons::keys::Seed;
+    use commons::net::plaintext::Plaintext;
+    use commons::net::socket::Listener;
+    use commons::net::tls::{Identity, Purpose};
+
+    use super::*;
+    use crate::engine::testing::owner_of;
+    use crate::history::testing::{ANA, BOB, device, user};
+    use crate::identity::known_keys::{Announcement, KnownKeys};
+    use crate::peer_communication::dial_guard::DialRefusal;
+    use crate::peer_communication::key_check::KeyLookup;
+    use crate::peer_communication::link_report::LinkReport;
+    use crate::peer_communication::link_table::Target;
+    use crate::peer_communication::links::LinkConfig;
+    use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
+
+    /// Lets ana want a link to bob at the address of a service on this computer, as a tracker at `tracker` announced it.
+    /// Returns true if the service gets a connection.
+    async fn is_service_dialled(tracker: &str) -> bool {
+        let service = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = service.local_addr().unwrap();
+        let config = LinkConfig {
+            me: user(ANA),
+            instance: 1,
+            port: 1024,
+            identity: Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap(),
+            plaintext: Plaintext::default(),
+            tracker: Arc::new(TrackerEndpoint::new(tracker.to_owned(), None, false)),
+        };
+        let mut known = KnownKeys::default();
+        known.announce(&user(BOB), &Announcement { keys: vec![device(BOB)], endorsements: Vec::new() });
+        let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
+        let (links, mut reports) = PeerPeerCommunication::new(config, owner_of(known).0, lookup);
+        let target = Target { address: Some(address), eager: true, is_proven: false };
+        links.set_targets(&BTreeMap::from([(user(BOB), target)]));
+        tokio::select! {
+            () = run(&links) => unreachable!(),
+            accepted = service.accept() => {
+                accepted.unwrap();
+                true
+            }
+            report = reports.recv() => {
+                let reason = LinkRefusal::Address(DialRefusal::Loopback);
+                assert!(matches!(report, Some(LinkReport::LinkRefused { reason: it, .. }) if it == reason));
+                // The service accepts its connections in order. This one is the first.
+                let own = Socket::dial(address).await.unwrap();
+                service.accept().await.unwrap().1 != own.local_addr().unwrap()
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn tracker_elsewhere_cannot_point_at_a_service_of_this_computer() {
+        assert!(!is_service_dialled("9.9.9.9:6060").await);
+        assert!(!is_service_dialled("192.168.1.9:6060").await);
+        assert!(!is_service_dialled("tracker.example:6060").await, "nothing is known of its address");
+        // The control: a tracker on this computer may.
+        assert!(is_service_dialled("127.0.0.1:6060").await);
+        assert!(is_service_dialled("localhost:6060").await);
+    }
 }

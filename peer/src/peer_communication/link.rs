@@ -278,6 +278,7 @@ mod tests {
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::links::LinkConfig;
     use crate::peer_communication::send_queue::SendQueue;
+    use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
     fn slot(dialect: Dialect) -> LinkSlot {
         let (queue, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
@@ -302,7 +303,9 @@ mod tests {
     async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let me = Username::parse("ana").unwrap();
-        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
+        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
+        let plaintext = Plaintext::default();
+        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext, tracker };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);

@@ -7,6 +7,7 @@ use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
+use crate::peer_communication::dial_guard::DialRefusal;
 use crate::peer_communication::link_table::LinkId;
 
 /// A report of a link, or of the key check before it.
@@ -110,6 +111,8 @@ pub(crate) enum LinkRefusal {
     NotAccepted,
     /// The peer has a legacy client, which only uses plaintext, and plaintext is not allowed for its address.
     Plaintext,
+    /// The address that the tracker announces is not dialled, for this reason.
+    Address(DialRefusal),
 }
 
 /// An unsigned message. Its author is the user of the link.

@@ -6,6 +6,9 @@
 //! two links and decide alike. A link of a newer instance, which is a restarted program, replaces the older one at
 //! once.
 //!
+//! A user who cannot be dialled is given up until there is news: another address, presence, a sign-in at the tracker, or a
+//! command. An address at which the user proved a key is dialled again and again.
+//!
 //! There are at most [`LINKS_MAX`] links. If there are as many, a link to a user for whom no link is wanted makes way: for a
 //! wanted user at once, for any other user after [`UNWANTED_LINK_TIME`]. So unknown users keep no friend out.
 //!
@@ -21,8 +24,10 @@ use commons::net::backoff::Backoff;
 use tokio::time::Instant;
 
 use crate::limits::{
-    DIAL_BACKOFF, DIAL_GRACE, LEGACY_FORGETS, LEGACY_LINKS_MAX, LINKS_MAX, RETIRE_TIME, UNWANTED_LINK_TIME,
+    DIAL_BACKOFF, DIAL_GRACE, DIAL_TRIES, LEGACY_FORGETS, LEGACY_LINKS_MAX, LINKS_MAX, REFUSED_DIALS,
+    RETIRE_TIME, UNWANTED_LINK_TIME,
 };
+use crate::peer_communication::dial_limiter::DialLimiter;
 use crate::peer_communication::dialect::Dialect;
 
 /// Id of a link, unique within one run.
@@ -36,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) address: Option<SocketAddr>,
     /// Whether the user asked for the link, so it is dialled without a grace period.
     pub(crate) eager: bool,
+    /// Whether the user has proven a pinned key at the address.
+    pub(crate) is_proven: bool,
 }
 
 /// A new link that waits for admission.
@@ -80,6 +87,10 @@ struct Entry<H> {
     dialling: bool,
     due: Instant,
     backoff: Backoff,
+    /// The number of failed dials since there was news of this user.
+    failures: u32,
+    /// Whether the user is not dialled until there is news.
+    is_given_up: bool,
 }
 
 /// All links of this peer, and the requests for them.
@@ -88,6 +99,7 @@ pub(crate) struct LinkTable<H> {
     me: Username,
     entries: BTreeMap<Username, Entry<H>>,
     forgetting: BTreeMap<Username, Forgetting>,
+    limiter: DialLimiter,
 }
 
 /// A legacy client whose last links have ended or are ending. When it notices the end, it removes its entry of our
@@ -107,7 +119,7 @@ impl Forgetting {
 
 impl<H: Clone> LinkTable<H> {
     pub(crate) fn new(me: Username) -> Self {
-        Self { me, entries: BTreeMap::new(), forgetting: BTreeMap::new() }
+        Self { me, entries: BTreeMap::new(), forgetting: BTreeMap::new(), limiter: DialLimiter::default() }
     }
 
     /// Sets which peers should be linked from now on. Returns the links that are no longer wanted, with their users.
@@ -140,15 +152,21 @@ impl<H: Clone> LinkTable<H> {
         dropped
     }
 
-    /// Takes the peers whose dial is due, and marks them as being dialled.
-    pub(crate) fn next_dials(&mut self, now: Instant) -> Vec<(Username, SocketAddr)> {
-        let forgetting = &self.forgetting;
+    /// Takes the peers whose dial is due, and marks them as being dialled. The last field says whether the address is
+    /// proven.
+    pub(crate) fn next_dials(&mut self, now: Instant) -> Vec<(Username, SocketAddr, bool)> {
+        let (forgetting, limiter) = (&self.forgetting, &mut self.limiter);
         let is_due =
             |user: &Username, entry: &Entry<H>| due(forgetting, user, entry).is_some_and(|due| due <= now);
         let due = self.entries.iter_mut().filter(|(user, entry)| is_due(user, entry));
         due.filter_map(|(user, entry)| {
+            let Target { address, is_proven, .. } = entry.target?;
+            if !is_proven && let Err(free) = limiter.try_acquire(now) {
+                entry.due = free;
+                return None;
+            }
             entry.dialling = true;
-            Some((user.clone(), entry.target?.address?))
+            Some((user.clone(), address?, is_proven))
         })
         .collect()
     }
@@ -158,13 +176,33 @@ impl<H: Clone> LinkTable<H> {
         self.entries.iter().filter_map(|(user, entry)| due(&self.forgetting, user, entry)).min()
     }
 
-    /// Schedules the next try after a failed dial. The pause grows as [`DIAL_BACKOFF`] says.
+    /// Schedules the next try after a failed dial. The pause grows as [`DIAL_BACKOFF`] says. After [`DIAL_TRIES`] the
+    /// user is given up, unless the address is proven.
     pub(crate) fn dial_failed(&mut self, user: &Username, now: Instant) {
         if let Some(entry) = self.entries.get_mut(user) {
-            entry.dialling = false;
-            entry.due = now + entry.backoff.wait();
+            entry.note_failure(now);
+            let is_proven = entry.target.is_some_and(|target| target.is_proven);
+            entry.is_given_up = entry.failures >= DIAL_TRIES && !is_proven;
         }
         self.forget_idle();
+    }
+
+    /// Schedules the next look at a user whose address was not dialled: meanwhile that user may dial. After
+    /// [`REFUSED_DIALS`] the user is given up, and the result is true.
+    pub(crate) fn dial_refused(&mut self, user: &Username, now: Instant) -> bool {
+        let is_given_up = self.entries.get_mut(user).is_some_and(|entry| {
+            entry.note_failure(now);
+            entry.is_given_up = entry.failures >= REFUSED_DIALS;
+            entry.is_given_up
+        });
+        self.forget_idle();
+        is_given_up
+    }
+
+    /// Dials the users again that were given up: this one, or all.
+    pub(crate) fn retry_given_up(&mut self, user: Option<&Username>, now: Instant) {
+        let entries = self.entries.iter_mut().filter(|(name, _)| user.is_none_or(|user| user == *name));
+        entries.filter(|(_, entry)| entry.is_given_up).for_each(|(_, entry)| entry.dial_at(now));
     }
 
     /// Admits or refuses a new link by the rule at the top of this file.
@@ -198,7 +236,7 @@ impl<H: Clone> LinkTable<H> {
             self.forget_idle();
             return Admit::Refused;
         }
-        entry.backoff.reset();
+        entry.dial_at(now);
         let mut retired: Vec<H> = match new.instance {
             None => Vec::new(),
             Some(_) => entry.links.drain(..).map(|link| link.handle).collect(),
@@ -289,13 +327,22 @@ impl<H: Clone> LinkTable<H> {
 impl<H> Entry<H> {
     fn new(due: Instant) -> Self {
         let (first, most) = DIAL_BACKOFF;
-        Self { target: None, links: Vec::new(), dialling: false, due, backoff: Backoff::new(first, most) }
+        let backoff = Backoff::new(first, most);
+        let (target, links) = (None, Vec::new());
+        Self { target, links, dialling: false, due, backoff, failures: 0, is_given_up: false }
     }
 
     /// Makes a dial due at this time, regardless of earlier failures.
     fn dial_at(&mut self, due: Instant) {
         self.due = due;
         self.backoff.reset();
+        (self.failures, self.is_given_up) = (0, false);
+    }
+
+    fn note_failure(&mut self, now: Instant) {
+        self.dialling = false;
+        self.failures += 1;
+        self.due = now + self.backoff.wait();
     }
 
     /// Whether a link to a legacy client stands.
@@ -304,7 +351,7 @@ impl<H> Entry<H> {
     }
 
     fn waits_until(&self) -> Option<Instant> {
-        let idle = self.links.is_empty() && !self.dialling;
+        let idle = self.links.is_empty() && !self.dialling && !self.is_given_up;
         (idle && self.target.is_some_and(|target| target.address.is_some())).then_some(self.due)
     }
 }
@@ -318,6 +365,7 @@ fn due<H>(forgetting: &BTreeMap<Username, Forgetting>, user: &Username, entry: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DIALS_MAX;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -328,8 +376,12 @@ mod tests {
     }
 
     fn target(name: &str, eager: bool) -> BTreeMap<Username, Target> {
-        let address = Some(SocketAddr::from(([127, 0, 0, 1], 5000)));
-        BTreeMap::from([(user(name), Target { address, eager })])
+        at_port(name, 5000, eager)
+    }
+
+    fn at_port(name: &str, port: u16, eager: bool) -> BTreeMap<Username, Target> {
+        let address = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        BTreeMap::from([(user(name), Target { address, eager, is_proven: false })])
     }
 
     fn ours(instance: u64, dialled: bool) -> NewLink {
@@ -347,6 +399,61 @@ mod tests {
         assert!(bob.next_dials(now).is_empty());
         assert_eq!(bob.next_due(), Some(now + DIAL_GRACE));
         assert_eq!(bob.next_dials(now + DIAL_GRACE).len(), 1);
+    }
+
+    /// Fails every dial that is due within an hour, and returns their number and the time of the last.
+    fn fail_all(me: &mut LinkTable<u32>, name: &str, start: Instant) -> (usize, Instant) {
+        let (mut dials, mut now) = (0, start);
+        while let Some(due) = me.next_due().filter(|due| *due < start + Duration::from_secs(3600)) {
+            now = due;
+            for _ in me.next_dials(now) {
+                dials += 1;
+                me.dial_failed(&user(name), now);
+            }
+        }
+        (dials, now)
+    }
+
+    #[tokio::test]
+    async fn peer_that_cannot_be_dialled_is_given_up_until_there_is_news() {
+        let (mut ana, now) = (table("ana"), Instant::now());
+        ana.set_targets(&target("bob", false), now);
+        let (dials, now) = fail_all(&mut ana, "bob", now);
+        assert_eq!(dials, usize::try_from(DIAL_TRIES).unwrap());
+        ana.set_targets(&target("bob", false), now);
+        assert_eq!(ana.next_due(), None, "nothing is new");
+        ana.set_targets(&at_port("bob", 5001, false), now);
+        let (dials, now) = fail_all(&mut ana, "bob", now);
+        assert_eq!(dials, usize::try_from(DIAL_TRIES).unwrap(), "another address");
+        ana.retry_given_up(Some(&user("carla")), now);
+        assert_eq!(ana.next_due(), None);
+        ana.retry_given_up(Some(&user("bob")), now);
+        assert_eq!(ana.next_due(), Some(now), "a command");
+        // The control: where bob has proven a key, the dials go on.
+        let mut proven = target("bob", false);
+        proven.values_mut().for_each(|target| target.is_proven = true);
+        ana.set_targets(&proven, now);
+        assert!(fail_all(&mut ana, "bob", now).0 > 100);
+    }
+
+    #[tokio::test]
+    async fn ever_new_addresses_of_a_tracker_cause_few_dials() {
+        let (mut ana, start) = (table("ana"), Instant::now());
+        let flood = |ana: &mut LinkTable<u32>, is_proven: bool, start: Instant| {
+            let mut dials = 0;
+            for step in 0..3000 {
+                let now = start + Duration::from_millis(10) * step;
+                let mut targets = at_port("bob", 1024 + u16::try_from(step).unwrap(), false);
+                targets.values_mut().for_each(|target| target.is_proven = is_proven);
+                ana.set_targets(&targets, now);
+                dials += ana.next_dials(now).len();
+                ana.dial_failed(&user("bob"), now);
+            }
+            dials
+        };
+        assert_eq!(flood(&mut ana, false, start), DIALS_MAX);
+        // The control: without the limiter each change is a dial.
+        assert_eq!(flood(&mut table("ana"), true, start), 3000);
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::limits::{GOODBYE_WAIT, REPORTS_MAX};
+use crate::peer_communication::dial_guard::DialRefusal;
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::frame::{Frame, FrameEncoder};
 use crate::peer_communication::key_check::{KeyCheck, KeyLookup};
@@ -26,6 +27,7 @@ use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::{Admit, LinkId, LinkTable, NewLink, Target};
 use crate::peer_communication::send_queue::{Full, SendQueue};
+use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
 /// Configuration of all links.
 pub(crate) struct LinkConfig {
@@ -39,6 +41,8 @@ pub(crate) struct LinkConfig {
     pub(crate) identity: Identity,
     /// The addresses at which peers without a key may be contacted in plaintext.
     pub(crate) plaintext: Plaintext,
+    /// The tracker, whose own address decides which addresses are dialled.
+    pub(crate) tracker: Arc<TrackerEndpoint>,
 }
 
 /// State of the link that serves a user.
@@ -315,7 +319,7 @@ impl PeerPeerCommunication {
     }
 
     /// Returns the peers whose dial is due now, and marks them as being dialled. The time is that of the next dial.
-    pub(crate) fn next_dials(&self) -> (Vec<(Username, SocketAddr)>, Option<Instant>) {
+    pub(crate) fn next_dials(&self) -> (Vec<(Username, SocketAddr, bool)>, Option<Instant>) {
         let mut state = self.lock();
         (state.table.next_dials(Instant::now()), state.table.next_due())
     }
@@ -323,6 +327,21 @@ impl PeerPeerCommunication {
     /// Waits until another dial may be due than before.
     pub(crate) async fn dials_changed(&self) {
         self.0.dial.notified().await;
+    }
+
+    /// Notes that the announced address of a user was not dialled, and reports it if the user has not dialled meanwhile.
+    pub(crate) async fn dial_refused(&self, user: &Username, refusal: DialRefusal) {
+        let is_given_up = self.lock().table.dial_refused(user, Instant::now());
+        self.0.dial.notify_one();
+        if is_given_up {
+            self.refuse(user, LinkRefusal::Address(refusal)).await;
+        }
+    }
+
+    /// Dials the users again that were given up: this one, or all.
+    pub(crate) fn retry_given_up(&self, user: Option<&Username>) {
+        self.lock().table.retry_given_up(user, Instant::now());
+        self.0.dial.notify_one();
     }
 
     /// Notes that a dial has failed.
@@ -354,6 +373,7 @@ mod tests {
             port: 1024,
             identity,
             plaintext: Plaintext::default(),
+            tracker: Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false)),
         };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         PeerPeerCommunication::new(config, owner_of(KnownKeys::default()).0, lookup)
@@ -382,7 +402,8 @@ mod tests {
     async fn retired_link_is_down_but_still_written() {
         let (links, _reports) = ana();
         let bob = user("bob");
-        links.set_targets(&BTreeMap::from([(bob.clone(), Target { address: None, eager: false })]));
+        let target = Target { address: None, eager: false, is_proven: false };
+        links.set_targets(&BTreeMap::from([(bob.clone(), target)]));
         let slot = links.admit(&bob, new_link(7)).await.unwrap();
         let state = links.link_state(&bob).unwrap();
         assert_eq!((state.link, state.dialect, state.encrypted), (slot.id, Dialect::Full, true));

@@ -143,6 +143,8 @@ async fn run_link(links: &PeerPeerCommunication, accepted: Accepted) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use commons::keys::Seed;
     use commons::net::plaintext::Plaintext;
     use commons::net::tls::{Identity, Purpose};
@@ -152,12 +154,15 @@ mod tests {
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
     use crate::peer_communication::links::LinkConfig;
+    use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
     #[tokio::test]
     async fn silent_connections_do_not_block_others() {
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
         let me = Username::parse("ana").unwrap();
-        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext: Plaintext::default() };
+        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
+        let plaintext = Plaintext::default();
+        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext, tracker };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, _reports) = PeerPeerCommunication::new(config, known, lookup);

@@ -1,6 +1,7 @@
 //! The direct links to other peers.
 //! The links are made and run here. Everybody else uses the handle in [`links`].
 
+pub(crate) mod dial_guard;
 pub(crate) mod dialect;
 pub(crate) mod frame;
 pub(crate) mod key_check;
@@ -11,6 +12,7 @@ pub(crate) mod link_table;
 pub(crate) mod links;
 pub(crate) mod send_queue;
 
+mod dial_limiter;
 mod dialer;
 mod key_lookup_limiter;
 mod link;

@@ -273,6 +273,7 @@ mod tests {
             port: 1,
             identity: identity(&seed, Purpose::Link).unwrap(),
             plaintext: Plaintext::Never,
+            tracker: service.tracker.endpoint(),
         };
         let (keys, _) = KnownKeysHandle::new();
         let (links, _) = PeerPeerCommunication::new(config, keys, service.key_lookup());

@@ -355,6 +355,7 @@ impl Driver {
             Effect::SendLeave(to, room, is_still_used) => links.leave(&to, room, is_still_used),
             Effect::WantLinks(targets) => links.set_targets(&targets),
             Effect::DialNow(user) => links.dial_now(&user),
+            Effect::RetryDials(user) => links.retry_given_up(user.as_ref()),
             Effect::EndOtherLinks(user, keys) => links.end_links_by_others(&user, &keys),
             Effect::LookUp(user) => {
                 let tracker = self.tracker.clone();

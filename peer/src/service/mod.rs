@@ -286,6 +286,7 @@ impl PeerService {
             port: self.listening.port(),
             identity: proof,
             plaintext: self.config.plaintext,
+            tracker: self.tracker.endpoint(),
         };
         let (keys_handle, key_requests) = KnownKeysHandle::new();
         let (links, link_reports) = PeerPeerCommunication::new(config, keys_handle, self.key_lookup());

@@ -304,7 +304,10 @@ impl SimulatedPeer {
             }
             Effect::KeyReply(_, reply) => self.key_reply = Some(reply),
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
-            Effect::Acknowledge(..) | Effect::DialNow(_) | Effect::EndOtherLinks(..) => {}
+            Effect::Acknowledge(..)
+            | Effect::DialNow(_)
+            | Effect::RetryDials(_)
+            | Effect::EndOtherLinks(..) => {}
         }
         None
     }

@@ -54,6 +54,11 @@ impl PeerTrackerCommunication {
         (Self { tracker, requests, probes, task }, receiver)
     }
 
+    /// The tracker itself, as this peer knows it.
+    pub(crate) fn endpoint(&self) -> Arc<TrackerEndpoint> {
+        Arc::clone(&self.tracker)
+    }
+
     /// The tracker's address.
     pub(crate) fn address(&self) -> &str {
         self.tracker.address()

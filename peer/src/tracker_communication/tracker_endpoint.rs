@@ -1,6 +1,7 @@
 //! The expected tracker: its address, and the key that it must prove before any request is sent.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -30,6 +31,8 @@ pub(crate) struct TrackerEndpoint {
     is_admin: AtomicBool,
     /// True if the last connection led to a loopback address.
     is_on_loopback: AtomicBool,
+    /// The IP address at which the tracker proved its key last.
+    reached: Mutex<Option<IpAddr>>,
 }
 
 impl TrackerEndpoint {
@@ -45,12 +48,23 @@ impl TrackerEndpoint {
             motd: OnceLock::new(),
             is_admin,
             is_on_loopback,
+            reached: Mutex::default(),
         }
     }
 
     /// The tracker's address (host and port).
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The IP address at which the tracker proved its key last. Before that it is known only if the user gave an IP
+    /// address, or localhost.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.or_else(|| match self.address.rsplit_once(':') {
+            Some(("localhost", _)) => Some(Ipv4Addr::LOCALHOST.into()),
+            _ => self.address.parse().ok().map(|address: SocketAddr| address.ip()),
+        })
     }
 
     /// The expected key, if it is known.
@@ -102,6 +116,8 @@ impl TrackerEndpoint {
         let found = socket.remote_key().ok_or(TrackerError::NotATracker)?;
         let pinned = *self.key.get_or_init(|| found);
         if pinned == found {
+            let address = socket.peer_addr().ok().map(|address| address.ip());
+            *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = address;
             Ok(socket)
         } else {
             Err(TrackerError::KeyChanged { pinned, found, given: self.given })
