@@ -188,6 +188,9 @@ pub const EVENT_QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that are read from the history at a time for a subscriber that has lagged.
 pub const REREAD_MESSAGES: usize = 256;
 
+/// Rooms that are offered to the user because the tracker says so: a tracker of ours allows 16 memberships.
+pub const OFFERED_MAX: usize = 64;
+
 /// Batches held back until the tracker confirms that their author is a member of the room.
 pub const EARLY_BATCHES: usize = 256;
 

@@ -185,6 +185,37 @@ async fn a_key_that_only_the_tracker_announces_opens_no_link() {
 }
 
 #[tokio::test]
+async fn record_of_another_user_answers_no_question_about_this_one() {
+    let tracker = FalseTracker::start().await;
+    let mut ana = Peer::register(tracker.address, "ana").await;
+    let mut bob = Peer::register(tracker.address, "bob").await;
+    let _mallory = Peer::register(tracker.address, "mallory").await;
+    tracker.finds_instead(Some("mallory"));
+    let error = ana.tell("bob", "for bob only").await.unwrap_err();
+    assert_eq!(error.code(), "UNREACHABLE");
+    assert!(!ana.saw(|e| matches!(e, Event::ConversationStarted { .. })));
+    // The control: the record of bob.
+    tracker.finds_instead(None);
+    ana.tell("bob", "hello").await.unwrap();
+    bob.receives("hello").await;
+}
+
+#[tokio::test]
+async fn port_of_a_system_service_is_announced_in_vain() {
+    let tracker = FalseTracker::start().await;
+    let carla = Seed::random().unwrap();
+    // The port of carla is 1.
+    tracker.announces("carla", &[carla.public_key()]);
+    let mut ana = Peer::register(tracker.address, "ana").await;
+    tracker.lets_enter(&sala(2, &[("ana", 1), ("carla", 2)]));
+    ana.join("sala").await;
+    ana.until(|e| matches!(e, Event::Error { code, .. } if code == "ADDRESS_REFUSED")).await;
+    // The control: carla can still connect.
+    Link::dial(ana.service.local_addr(), "carla", &carla).await;
+    ana.linked("carla").await;
+}
+
+#[tokio::test]
 async fn mark_is_that_of_the_key_of_the_link() {
     let tracker = Tracker::start().await;
     let (mut ana, mut bob) = (tracker.peer("ana").await, tracker.peer("bob").await);

@@ -50,6 +50,11 @@ impl Engine {
         effects: &mut Effects,
     ) {
         self.lookups.under_way.remove(user);
+        // The user may have ended the chat since the tracker was asked. Its answer must not begin the chat again.
+        let is_awaited = self.pending.iter().any(|command| command.looked_up.as_ref() == Some(user));
+        if !is_awaited && !self.chat.has_private(user) {
+            return;
+        }
         let reached = match outcome {
             Ok(found) => {
                 // If the user's key has changed, the event says so. The messages keep waiting.
@@ -107,4 +112,40 @@ impl Engine {
 /// Returns whether the tracker answered that it has no such user.
 fn is_unknown(error: &TrackerError) -> bool {
     matches!(error, TrackerError::Refused(refusal) if refusal.code == ErrorCode::PeerNotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::keys::PublicKey;
+
+    use super::*;
+    use crate::api::Event;
+    use crate::api::conversation::Conversation;
+    use crate::engine::effect::Effect;
+    use crate::engine::engine_command::EngineCommand;
+    use crate::engine::input::{Input, Ticket};
+    use crate::engine::testing::{ana, feed};
+    use crate::history::testing::{BOB, device, user};
+    use crate::identity::known_keys::KnownKeys;
+
+    fn found(keys: Vec<PublicKey>) -> Input {
+        let peer = Peer { keys, connected: true, ..Peer::never_seen(user(BOB)) };
+        Input::Found(user(BOB), Ok(Some(Box::new(FoundPeer { peer, room: None }))))
+    }
+
+    fn starts_chat(effects: &[Effect]) -> bool {
+        effects.iter().any(|effect| matches!(effect, Effect::Publish(Event::ConversationStarted { .. })))
+    }
+
+    #[tokio::test]
+    async fn late_answer_about_a_user_begins_no_chat_that_was_ended() {
+        let mut engine = ana(KnownKeys::default());
+        let open = || Input::Command(Ticket(1), EngineCommand::Open(Conversation::Private(user(BOB))));
+        let asked = feed(&mut engine, open());
+        assert!(asked.iter().any(|effect| matches!(effect, Effect::LookUp(it) if *it == user(BOB))));
+        // The control: the answer to a command begins the chat.
+        assert!(starts_chat(&feed(&mut engine, found(vec![device(BOB)]))));
+        feed(&mut engine, Input::Command(Ticket(2), EngineCommand::EndPrivate(user(BOB))));
+        assert!(!starts_chat(&feed(&mut engine, found(vec![device(BOB)]))));
+    }
 }

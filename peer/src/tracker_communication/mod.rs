@@ -175,7 +175,9 @@ impl PeerTrackerCommunication {
     /// The record of a registered user.
     pub(crate) async fn peer(&self, user: &Username) -> Result<Option<FoundPeer>, TrackerError> {
         let request = TrackerRequest::GetPeer { peer: user.as_str().to_owned() };
-        Ok(self.request(request).await?.peer.map(|found| *found))
+        let found = self.request(request).await?.peer.map(|found| *found);
+        // The record of another user would give this name the keys and the address of that user.
+        Ok(found.filter(|found| found.peer.username == *user))
     }
 
     /// A user's keys, empty if no user has that name. Returns `None` if the tracker does not answer.

@@ -49,6 +49,8 @@ struct State {
     rooms: Vec<Claim>,
     /// The room in the reply to CREATE_ROOM and JOIN_ROOM, whatever is requested.
     entered: Option<Claim>,
+    /// The user whose record answers every GET_PEER, if there is one.
+    found: Option<&'static str>,
 }
 
 pub struct FalseTracker {
@@ -87,6 +89,11 @@ impl FalseTracker {
     /// Answers the next CREATE_ROOM and JOIN_ROOM with this room.
     pub fn lets_enter(&self, claim: &Claim) {
         self.state.lock().unwrap().entered = Some(claim.clone());
+    }
+
+    /// Answers every GET_PEER with the record of this user, or of the requested one again.
+    pub fn finds_instead(&self, name: Option<&'static str>) {
+        self.state.lock().unwrap().found = name;
     }
 
     /// Announces a change of this room to every session.
@@ -135,7 +142,7 @@ impl State {
             }
             "LIST_KEYS" => reply["keys"] = json!([]),
             "GET_PEER" => {
-                let name = request["peer"].as_str().unwrap();
+                let name = self.found.unwrap_or_else(|| request["peer"].as_str().unwrap());
                 let (keys, port) = self.users.get(name).cloned().unwrap_or_default();
                 reply["peer"] = json!({"username": name, "address": "127.0.0.1", "port": port, "connected": true,
                                        "last_ping": null, "keys": keys, "room": null});

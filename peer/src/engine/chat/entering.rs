@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use commons::names::{RoomName, Username};
+use commons::names::{NameError, RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::chat::Chat;
 use crate::history::remembered_room::RememberedRoom;
+use crate::limits::OFFERED_MAX;
 
 impl Chat {
     /// Sets the rooms that the user entered on this device in earlier runs and has not left.
@@ -92,8 +93,14 @@ impl Chat {
         is_remembered || self.rooms.get(&room.name).is_some_and(|known| known.id == room.id)
     }
 
-    /// Offers a room that the tracker lists but that was not entered on this device. Each room is offered once.
+    /// Offers a room that the tracker lists but that was not entered on this device. Each room is offered once, and at most
+    /// [`OFFERED_MAX`] are. A name that looks like a command or a private chat is not offered, because this version
+    /// creates no such room.
     pub(in crate::engine::chat) fn offer(&mut self, room: &RoomSnapshot) -> Option<Event> {
+        let is_misleading = matches!(RoomName::parse_new(room.name.as_str()), Err(NameError::Sigil(..)));
+        if is_misleading || self.offered.len() >= OFFERED_MAX {
+            return None;
+        }
         self.known.note_rooms([room]);
         let is_known = self.offered.insert(room.id, room.name.clone()).is_some();
         (!is_known).then(|| Event::RoomAvailable { room: room.name.clone() })
@@ -207,5 +214,27 @@ mod tests {
         let twin = RoomSnapshot { id: Uuid::from_u128(9), ..twin };
         assert!(chat.entry_granted("sala", twin.clone(), now).is_empty(), "another one was asked for");
         assert_eq!(chat.entry_granted("twin", twin, now).len(), 1, "the control");
+    }
+
+    #[tokio::test]
+    async fn tracker_offers_few_rooms_and_none_that_looks_like_a_chat() {
+        let now = Instant::now();
+        let offers = |name: String, from: usize, count: usize| {
+            let rooms = (from..from + count).map(|n| RoomSnapshot {
+                id: Uuid::from_u128(n as u128),
+                name: RoomName::parse(&format!("{name}{n}")).unwrap(),
+                ..sala(1, &["ana"])
+            });
+            Chat::new(user("ana")).signed_in(rooms.collect::<Vec<_>>().into_iter(), now)
+        };
+        let offered = |events: Vec<Event>| {
+            events.iter().filter(|event| matches!(event, Event::RoomAvailable { .. })).count()
+        };
+        for misleading in ["@bob", "/quit", "\u{ff20}bob"] {
+            assert_eq!(offered(offers(misleading.to_owned(), 0, 2)), 0, "{misleading}");
+        }
+        assert_eq!(offered(offers("room".to_owned(), 0, 2 * OFFERED_MAX)), OFFERED_MAX);
+        // The control: a few rooms with usual names.
+        assert_eq!(offered(offers("sala @bob ".to_owned(), 0, 3)), 3);
     }
 }
