@@ -32,6 +32,7 @@ pub fn hold(bytes: &[u8]) {
         late: false,
         missing: 0,
         filtered: false,
+        request: false,
     };
     let nothing = Snapshot::signed_out(String::new(), None, String::new());
     let mut view = View::new(Username::parse("zoe").unwrap(), &nothing, Style::plain());

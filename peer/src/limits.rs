@@ -188,6 +188,13 @@ pub const EVENT_QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that are read from the history at a time for a subscriber that has lagged.
 pub const REREAD_MESSAGES: usize = 256;
 
+/// Messages of a user with whom this user shares no room and no chat that are stored and shown. More wait at their author
+/// until this user replies or accepts: a request is for saying who one is.
+pub const REQUEST_MESSAGES: usize = 5;
+
+/// Users who may ask for a private chat at a time: a person looks through no more, and each stores a few messages.
+pub const CHAT_REQUESTS_MAX: usize = 64;
+
 /// Rooms that are offered to the user because the tracker says so: a tracker of ours allows 16 memberships.
 pub const OFFERED_MAX: usize = 64;
 

@@ -57,6 +57,8 @@ variants!(event_name, EVENTS: Event {
     Event::ConversationStarted { .. } => "conversation_started",
     Event::ConversationEnded { .. } => "conversation_ended",
     Event::BlockChanged { .. } => "block_changed",
+    Event::ChatRequest { .. } => "chat_request",
+    Event::ChatAccepted { .. } => "chat_accepted",
     Event::Presence { .. } => "presence",
     Event::KeyVerified { .. } => "key_verified",
     Event::HistoryErased { .. } => "history_erased",

@@ -113,6 +113,11 @@ pub enum Command {
         /// The user to unblock.
         user: Username,
     },
+    /// Accept the private chat for which a user asks.
+    AcceptChat {
+        /// The user who asks.
+        user: Username,
+    },
     /// Accept the keys that the tracker announces for a user, after a change.
     Accept {
         /// The user whose keys are accepted.
@@ -313,6 +318,9 @@ pub enum Event {
         /// True if the word filter of this device hides the message.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         filtered: bool,
+        /// True if the message is a request for a private chat, as [`Event::ChatRequest`] says.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        request: bool,
     },
     /// Messages that were written while this user was away are about to come.
     Missed {
@@ -412,6 +420,17 @@ pub enum Event {
         user: Username,
         /// True if the user is blocked now.
         blocked: bool,
+    },
+    /// A user with whom this user shares no room and no chat asks for a private chat. The first messages are shown. The
+    /// others wait at their author until this user replies or accepts.
+    ChatRequest {
+        /// The user who asks.
+        user: Username,
+    },
+    /// A private chat for which a user asked was accepted: by a reply, by a command, or because both share a room now.
+    ChatAccepted {
+        /// The user who asked.
+        user: Username,
     },
     /// A linked user, or this user, is away or back.
     Presence {

@@ -129,6 +129,7 @@ pub const COMMANDS: &[Schema] = &[
     schema("unlock", &[required("password", Type::Password)], "unlock the history"),
     schema("block", &[optional("user", Type::User)], "block a user's private messages, or list the blocked"),
     schema("unblock", &[required("user", Type::User)], "receive a user's private messages again"),
+    schema("accept_chat", &[required("user", Type::User)], "accept the private chat for which a user asks"),
     schema("accept", &[required("user", Type::User)], "accept a user's changed key"),
     schema("verify", &[required("user", Type::User)], "show the safety number to compare with a user"),
     schema("verified", &[required("user", Type::User)], "record that the safety numbers are equal"),

@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub users: Vec<UserState>,
     /// The users whose private messages are blocked, by name.
     pub blocked: Vec<Username>,
+    /// The users who ask for a private chat, by name: see [`Event::ChatRequest`](crate::api::Event::ChatRequest).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Username>,
     /// The user's own away text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<UntrustedText>,
@@ -110,6 +113,7 @@ impl Snapshot {
             available_rooms: Vec::new(),
             users: Vec::new(),
             blocked: Vec::new(),
+            requests: Vec::new(),
             away: None,
             history_locked: true,
         }

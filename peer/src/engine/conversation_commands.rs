@@ -73,6 +73,9 @@ impl Engine {
             }
             EngineCommand::Block(user) => return self.decide(ticket, effects, |it| it.block(&user, true)),
             EngineCommand::Unblock(user) => return self.decide(ticket, effects, |it| it.block(&user, false)),
+            EngineCommand::AcceptChat(user) => {
+                return self.decide(ticket, effects, |it| it.accept_chat(user));
+            }
             EngineCommand::Accept(user) => return self.decide(ticket, effects, |it| it.accept_keys(user)),
             EngineCommand::Verified(user) => return self.decide(ticket, effects, |it| it.verify_keys(user)),
             EngineCommand::Verify(user) => self.safety_number(user),
@@ -232,7 +235,11 @@ impl Engine {
         let audience = self.chat.recipients(&conversation)?;
         let room = match conversation {
             Conversation::Room(room) => Some(room),
-            Conversation::Private(_) => None,
+            Conversation::Private(user) => {
+                // A reply accepts the chat.
+                self.take_chat(&user, false, effects);
+                None
+            }
         };
         self.end_away(effects);
         self.unstored += 1;

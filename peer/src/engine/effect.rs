@@ -58,6 +58,8 @@ pub(crate) enum Effect {
     WritePins(Option<Ticket>, BTreeMap<Username, Pin>),
     /// Writes the blocked users to the disk. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).
     WriteBlocked(Ticket, BTreeSet<Username>),
+    /// Writes the users whose private chats were accepted. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).
+    WriteAccepted(Ticket, BTreeSet<Username>),
 }
 
 /// The effects of one input, in order.

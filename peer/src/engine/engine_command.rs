@@ -24,6 +24,8 @@ pub(crate) enum EngineCommand {
     Blocked,
     Block(Username),
     Unblock(Username),
+    /// Accepts the private chat for which a user asks.
+    AcceptChat(Username),
     /// Accepts the keys that the tracker announces for a user.
     Accept(Username),
     /// Shows the safety number.

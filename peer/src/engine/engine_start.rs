@@ -18,6 +18,8 @@ pub(crate) struct EngineStart {
     pub(crate) own_key: PublicKey,
     pub(crate) keys: KnownKeys,
     pub(crate) blocked: BTreeSet<Username>,
+    /// The users whose private chats were accepted by a command.
+    pub(crate) accepted: BTreeSet<Username>,
     /// The rooms of the tracker's reply, or the reason why there is none.
     pub(crate) login: Result<Vec<RoomSnapshot>, Option<TrackerLoss>>,
     /// The rule that a control of the simulation leaves out.

@@ -142,6 +142,7 @@ impl Engine {
     pub(in crate::engine) fn show(&mut self, message: IncomingMessage, effects: &mut Effects) {
         let IncomingMessage { message, missing, place } = message;
         let (row, from) = (message.row, message.from.clone());
+        let row_author = from.clone();
         let Some(conversation) = named(&message.conversation, message.room.clone()) else { return };
         if let Some(absences) = self.absences.get_mut(&message.conversation) {
             if let Some(place) = place {
@@ -160,7 +161,16 @@ impl Engine {
         if begins_chat {
             effects.publish(self.chat.begin_private(from, None));
         }
-        let event = message_event(message, missing, self.chat.me());
+        if let ConversationId::Private(user) = &message.conversation
+            && row_author == *self.chat.me()
+        {
+            // This user wrote in the chat on another device.
+            self.take_chat(&user.clone(), false, effects);
+        }
+        let mut event = message_event(message, missing, self.chat.me());
+        if let Some(Event::Message { request, .. }) = &mut event {
+            *request = is_private && self.chat.is_request(&row_author);
+        }
         effects.extend(event.map(|event| Effect::PublishRow(event, row)));
         if begins_chat {
             self.update_link_targets(effects);

@@ -16,6 +16,7 @@ impl Engine {
     /// Passes received messages to the history if their sender is a confirmed member. Otherwise the chat may hold them
     /// back.
     pub(in crate::engine) fn receive(&mut self, inbound: Inbound, now: Now, effects: &mut Effects) {
+        let Some(inbound) = self.screened(inbound, effects) else { return };
         if let Some((conversation, room, inbound)) = self.chat.admit(inbound, now.instant) {
             self.keep(conversation, room, inbound, now, effects);
         }

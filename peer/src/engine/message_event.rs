@@ -15,7 +15,18 @@ pub(crate) fn message_event(message: StoredMessage, missing: u64, me: &Username)
         Conversation::Room(room) => (Some(room), None),
         Conversation::Private(user) => (None, (from == *me).then_some(user)),
     };
-    Some(Event::Message { id, room, from, to, content: text.into(), sent_at, late, missing, filtered: false })
+    Some(Event::Message {
+        id,
+        room,
+        from,
+        to,
+        content: text.into(),
+        sent_at,
+        late,
+        missing,
+        filtered: false,
+        request: false,
+    })
 }
 
 /// Returns the event of a message that was written on this device; `None` for a room whose name is not known.

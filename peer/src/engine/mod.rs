@@ -21,6 +21,7 @@ mod away;
 mod away_texts;
 mod backpressure;
 pub(crate) mod chat;
+mod chat_requests;
 mod conversation_commands;
 pub(crate) mod conversation_name;
 mod drain;
@@ -126,7 +127,7 @@ impl Engine {
     /// Starts where the earlier run ended. `login` is the tracker's reply to the sign-in; without it the engine starts
     /// offline.
     pub(crate) fn start(start: EngineStart, opened: InitialState, now: Now, effects: &mut Effects) -> Self {
-        let EngineStart { me, own_key, keys, blocked, login, .. } = start;
+        let EngineStart { me, own_key, keys, blocked, accepted, login, .. } = start;
         let mut engine = Self {
             chat: Chat::new(me),
             keys,
@@ -153,6 +154,7 @@ impl Engine {
         };
         // Every frontend gets them with its snapshot.
         drop(engine.chat.set_blocked(blocked));
+        engine.chat.resume_requests(accepted, opened.answered.clone(), opened.unanswered.clone());
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());
         }

@@ -77,7 +77,8 @@ impl Engine {
         if self.omits(Omission::Comparison) {
             return;
         }
-        let shared = self.chat.shared_with(user);
+        let mut shared = self.chat.shared_with(user);
+        shared.retain(|of| !self.chat.is_full_request(of));
         if let Some((of, theirs)) = self.sync.next_comparison(user, &shared, now.instant) {
             effects.history(Query::Lacking { of, from: user.clone(), theirs });
         }

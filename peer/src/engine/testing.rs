@@ -30,6 +30,7 @@ pub(crate) fn ana(keys: KnownKeys) -> Engine {
         own_key: device(ANA),
         keys,
         blocked: BTreeSet::new(),
+        accepted: BTreeSet::new(),
         login: Ok(Vec::new()),
         omission: None,
     };

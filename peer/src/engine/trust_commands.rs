@@ -28,6 +28,11 @@ impl Engine {
             Ok(decision) => {
                 effects.push(match &decision {
                     TrustDecision::Block(blocked) => Effect::WriteBlocked(ticket, blocked.clone()),
+                    TrustDecision::AcceptChat(user) => {
+                        let mut accepted = self.chat.accepted_chats().clone();
+                        accepted.insert(user.clone());
+                        Effect::WriteAccepted(ticket, accepted)
+                    }
                     _ => Effect::WritePins(Some(ticket), self.keys.pins().clone()),
                 });
                 self.decisions.insert(ticket, decision);
@@ -114,7 +119,8 @@ impl Engine {
             (TrustDecision::Accept(user, before) | TrustDecision::Verify(user, before), Err(_)) => {
                 self.keys.restore(&user, before);
             }
-            (TrustDecision::Block(_), Err(_)) => {}
+            (TrustDecision::AcceptChat(user), Ok(())) => self.take_chat(&user, true, effects),
+            (TrustDecision::Block(_) | TrustDecision::AcceptChat(_), Err(_)) => {}
         }
         effects.push(Effect::Answer(ticket, outcome.map(|()| Answer::Done)));
         self.carry_out_deferred(now, effects);

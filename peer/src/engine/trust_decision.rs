@@ -1,4 +1,4 @@
-//! A decision of the user to trust or to block another user, while it is being written to the disk.
+//! A decision of the user to trust, to accept or to block another user, while it is being written to the disk.
 
 use std::collections::BTreeSet;
 
@@ -14,4 +14,6 @@ pub(in crate::engine) enum TrustDecision {
     Verify(Username, KeyBackup),
     /// These users are blocked from now on.
     Block(BTreeSet<Username>),
+    /// The private chat for which this user asks is accepted.
+    AcceptChat(Username),
 }

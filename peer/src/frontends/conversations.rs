@@ -6,7 +6,7 @@
 //! Example: this frontend has `sala` open. Another one joins `equipe`, so both get `room_entered`; here `sala` stays
 //! open, and a message in `equipe` is unread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::administration::AdminEvent;
 use commons::names::{RoomName, Username};
@@ -30,6 +30,8 @@ pub struct Conversations {
     unread: BTreeMap<Conversation, usize>,
     /// The room that the last command of this frontend enters. The tracker may answer after the command timed out.
     entering: Option<RoomName>,
+    /// The users who ask for a private chat.
+    requests: BTreeSet<Username>,
     /// True once the rooms of earlier runs were entered again. Until then each of them is opened, so that the last one
     /// is open.
     started: bool,
@@ -44,6 +46,7 @@ impl Conversations {
             open: None,
             unread: BTreeMap::new(),
             entering: None,
+            requests: BTreeSet::new(),
             started: false,
         };
         conversations.resync(snapshot);
@@ -54,6 +57,7 @@ impl Conversations {
     pub(crate) fn resync(&mut self, snapshot: &Snapshot) {
         self.rooms = Rooms::default();
         snapshot.rooms.iter().for_each(|room| self.rooms.set(room.clone()));
+        self.requests = snapshot.requests.iter().cloned().collect();
         let has_ended = |it: &Conversation| match it {
             Conversation::Room(room) => self.rooms.find(room).is_none(),
             Conversation::Private(_) => false,
@@ -79,6 +83,11 @@ impl Conversations {
                 members.filter(|user| *user != self.you).collect()
             }
         }
+    }
+
+    /// Returns whether this is a private chat for which the other user asks.
+    pub(crate) fn is_request(&self, conversation: &Conversation) -> bool {
+        matches!(conversation, Conversation::Private(user) if self.requests.contains(user))
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {
@@ -170,6 +179,12 @@ impl Conversations {
             Event::RoomLeft { room } | Event::RoomDeleted { room } => {
                 self.rooms.forget(room);
                 self.close(&Conversation::Room(room.clone()));
+            }
+            Event::ChatRequest { user } => {
+                self.requests.insert(user.clone());
+            }
+            Event::ChatAccepted { user } => {
+                self.requests.remove(user);
             }
             // A chat that the other user has left stays while it is open or unread.
             Event::ConversationEnded { conversation, by } if *by == self.you => self.close(conversation),
@@ -323,6 +338,7 @@ mod tests {
             late: false,
             missing: 0,
             filtered: false,
+            request: false,
         }
     }
 

@@ -179,6 +179,14 @@ pub const COMMANDS: &[Spec] = &[
     spec("/unblock", &[], "NAME", "receive a user's private messages again", ArgKind::User, |rest| {
         run(Command::Unblock { user: user(rest)? })
     }),
+    spec(
+        "/accept-chat",
+        &[],
+        "USER",
+        "accept the private chat that a user asks for",
+        ArgKind::User,
+        |rest| run(Command::AcceptChat { user: user(rest)? }),
+    ),
     spec("/verify", &[], "USER", "the safety number to compare with a user", ArgKind::User, |rest| {
         run(Command::Verify { user: user(rest)? })
     }),
@@ -483,6 +491,7 @@ mod tests {
             ("/block", Command::Block { user: None }),
             ("/block @bob", Command::Block { user: Some(bob()) }),
             ("/unblock bob", Command::Unblock { user: bob() }),
+            ("/accept-chat @bob", Command::AcceptChat { user: bob() }),
             ("/keys", Command::Account(AccountCommand::Keys)),
             ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),
             (

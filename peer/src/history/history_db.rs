@@ -69,6 +69,10 @@ pub struct InitialState {
     pub damaged: Option<PathBuf>,
     /// The loss since the last commit, if the files are damaged or older.
     pub lost: Option<Loss>,
+    /// The users to whom this user has written in private.
+    pub answered: BTreeSet<Username>,
+    /// The other users whose private messages are stored, with the ids of the first ones.
+    pub unanswered: Vec<(Username, Vec<Uuid>)>,
 }
 
 /// The history over one database connection.
@@ -194,6 +198,8 @@ impl HistoryDb {
             rooms: history.tables.remembered_rooms()?,
             damaged: None,
             lost: None,
+            answered: history.tables.answered()?,
+            unanswered: history.tables.unanswered()?,
         };
         Ok((history, opened))
     }

@@ -50,6 +50,7 @@ mod sync_queries;
 pub mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unanswered;
 mod verify;
 
 use std::ops::Range;

@@ -27,9 +27,9 @@ const DOMAIN: &[u8] = b"p2p-chat known people v1\0";
 /// Version of the file format.
 const VERSION: u8 = 1;
 
-/// Description of one of the two files.
+/// Description of one of the files.
 struct ContactsFile {
-    /// Name of the file, authenticated with its content: a file that is copied over the other one does not open.
+    /// Name of the file, authenticated with its content: a file that is copied over another one does not open.
     name: &'static str,
     /// Consequence of removing the file, as the error message says it.
     without: &'static str,
@@ -38,6 +38,10 @@ struct ContactsFile {
 const PINS: ContactsFile = ContactsFile {
     name: "known_keys",
     without: "then every contact counts as new, with the key that the tracker announces, and /verify must be repeated",
+};
+const ACCEPTED: ContactsFile = ContactsFile {
+    name: "accepted_chats",
+    without: "then chats in which you never wrote are requests again",
 };
 const BLOCKED: ContactsFile = ContactsFile { name: "blocked", without: "then nobody is blocked" };
 
@@ -110,6 +114,16 @@ impl Contacts {
     /// Writes the users whose private messages are dropped.
     pub(crate) fn store_blocked(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
         self.write(&BLOCKED, users)
+    }
+
+    /// Reads the users whose private chats were accepted by a command.
+    pub(crate) fn accepted(&self) -> Result<BTreeSet<Username>, ContactsError> {
+        self.read(&ACCEPTED)
+    }
+
+    /// Writes the users whose private chats were accepted by a command.
+    pub(crate) fn store_accepted(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
+        self.write(&ACCEPTED, users)
     }
 
     /// Reads a file; a missing file gives an empty value. An unencrypted file of an earlier version is migrated, and

@@ -47,6 +47,7 @@ impl PeerService {
             Command::Block { user: None } => return engine.command(EngineCommand::Blocked).await,
             Command::Block { user: Some(user) } => return engine.command(EngineCommand::Block(user)).await,
             Command::Unblock { user } => return engine.command(EngineCommand::Unblock(user)).await,
+            Command::AcceptChat { user } => return engine.command(EngineCommand::AcceptChat(user)).await,
             Command::Accept { user } => return engine.command(EngineCommand::Accept(user)).await,
             Command::Verify { user } => return engine.command(EngineCommand::Verify(user)).await,
             Command::Verified { user } => return engine.command(EngineCommand::Verified(user)).await,
@@ -105,6 +106,7 @@ impl PeerService {
             | Command::Block { .. }
             | Command::Unblock { .. }
             | Command::Accept { .. }
+            | Command::AcceptChat { .. }
             | Command::Verify { .. }
             | Command::Verified { .. }
             | Command::Leave { .. }

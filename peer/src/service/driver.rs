@@ -368,6 +368,10 @@ impl Driver {
                 let outcome = contacts.store_pins(|| pins).map_err(CommandError::from);
                 return Some(Input::FileWritten(ticket, outcome));
             }
+            Effect::WriteAccepted(ticket, accepted) => {
+                let outcome = contacts.store_accepted(&accepted).map_err(CommandError::from);
+                return Some(Input::FileWritten(Some(ticket), outcome));
+            }
             Effect::WriteBlocked(ticket, blocked) => {
                 let outcome = contacts.store_blocked(&blocked).map_err(CommandError::from);
                 return Some(Input::FileWritten(Some(ticket), outcome));

@@ -156,6 +156,7 @@ mod tests {
                 late: false,
                 missing: 0,
                 filtered: false,
+                request: false,
             };
             matches!(filter.marked(event, "ana"), Event::Message { filtered: true, .. })
         };

@@ -111,6 +111,8 @@ type OpenedHistory = (History, mpsc::Receiver<Report>, InitialState);
 struct Local {
     contacts: Contacts,
     blocked: BTreeSet<Username>,
+    /// The users whose private chats were accepted.
+    accepted: BTreeSet<Username>,
     known_keys: KnownKeys,
     history: OpenedHistory,
 }
@@ -258,7 +260,7 @@ impl PeerService {
                 return Err(error);
             }
         };
-        let Local { contacts, blocked, mut known_keys, history } = local;
+        let Local { contacts, blocked, accepted, mut known_keys, history } = local;
         let learned =
             self.learn_own_keys(unreached.is_none(), (&sign_in.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
@@ -297,6 +299,7 @@ impl PeerService {
             own_key: seed.public_key(),
             keys: known_keys,
             blocked,
+            accepted,
             login: Err(self.tracker_failed()),
             #[cfg(test)]
             omission: None,
@@ -330,9 +333,10 @@ impl PeerService {
         seed: &Seed,
     ) -> Result<Local, CommandError> {
         let contacts = Contacts::of(profile.folder(), seed);
-        let (blocked, known_keys) = (contacts.blocked()?, KnownKeys::new(contacts.pins()?));
+        let (blocked, accepted) = (contacts.blocked()?, contacts.accepted()?);
+        let known_keys = KnownKeys::new(contacts.pins()?);
         let history = self.history(profile, user, seed).await?;
-        Ok(Local { contacts, blocked, known_keys, history })
+        Ok(Local { contacts, blocked, accepted, known_keys, history })
     }
 
     /// Opens the history of the user's conversations.

@@ -25,7 +25,7 @@ use crate::history::message::SignedMessage;
 use crate::history::query::Query;
 use crate::history::report::Report;
 use crate::history::request::Request;
-use crate::history::testing::device;
+use crate::history::testing::{device, user};
 use crate::identity::known_keys::{Announcement, KnownKeys, Pin};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::frame::Frame;
@@ -35,6 +35,9 @@ use crate::peer_communication::link_table::LinkId;
 use crate::peer_communication::links::LinkState;
 use crate::simulation::log::Log;
 use crate::untrusted::AsUntrusted;
+
+/// The users of the simulated world.
+pub(crate) const NAMES: [&str; 5] = ["ana", "bob", "carla", "dora", "eva"];
 
 /// The capacity of a link in one direction, in frames. It is small, so that links are often full.
 const LINK_FRAMES: usize = 6;
@@ -172,6 +175,8 @@ impl SimulatedPeer {
             own_key: device(me.as_str()),
             keys: KnownKeys::new(pins.clone()),
             blocked: blocked.clone(),
+            // Everybody may write to everybody: requests are no part of the simulated world.
+            accepted: NAMES.iter().map(|name| user(name)).collect(),
             login: login.ok_or(None),
             omission,
         };
@@ -298,6 +303,7 @@ impl SimulatedPeer {
                 self.pins = pins;
                 return Some(Input::FileWritten(ticket, Ok(())));
             }
+            Effect::WriteAccepted(..) => {}
             Effect::WriteBlocked(ticket, blocked) => {
                 self.blocked = blocked;
                 return Some(Input::FileWritten(Some(ticket), Ok(())));

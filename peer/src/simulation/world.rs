@@ -27,11 +27,9 @@ use crate::simulation::forgery;
 use crate::simulation::log::Log;
 use crate::simulation::rooms::Rooms;
 use crate::simulation::scenes::{Notes, Scene};
-use crate::simulation::simulated_peer::{Disk, Packet, Sent, SimulatedPeer};
+use crate::simulation::simulated_peer::{Disk, NAMES, Packet, Sent, SimulatedPeer};
 use crate::simulation::tracker_message::TrackerOutput;
 use crate::tracker_communication::tracker_report::TrackerError;
-
-const NAMES: [&str; 5] = ["ana", "bob", "carla", "dora", "eva"];
 
 /// The duration of the trouble and of the quiet period after it, in simulated milliseconds.
 const TROUBLE: u64 = 40_000;

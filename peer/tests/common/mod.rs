@@ -462,6 +462,14 @@ impl Peer {
         lines
     }
 
+    /// The number of such events that have arrived by now.
+    pub fn count(&mut self, wanted: impl Fn(&Event) -> bool) -> usize {
+        while let Some(event) = self.events.try_recv() {
+            self.passed.push(event);
+        }
+        self.passed.iter().filter(|event| wanted(event)).count()
+    }
+
     /// Whether an event has arrived by now.
     pub fn saw(&mut self, wanted: impl Fn(&Event) -> bool) -> bool {
         while let Some(event) = self.events.try_recv() {

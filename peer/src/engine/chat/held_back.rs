@@ -27,6 +27,11 @@ pub(crate) enum InboundMessages {
 }
 
 impl InboundMessages {
+    /// Returns whether the messages belong to the private chat with their sender.
+    pub(in crate::engine) fn is_private(&self) -> bool {
+        self.room() == (None, None)
+    }
+
     /// Returns the room by name or by id, as the sender names it. Both are `None` in a private chat.
     fn room(&self) -> (Option<&str>, Option<Uuid>) {
         match self {

@@ -7,6 +7,7 @@ mod entering;
 pub(crate) mod held_back;
 pub(crate) mod known_names;
 mod members;
+mod requests;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::chat::held_back::PendingMembership;
 use crate::engine::chat::known_names::KnownNames;
+use crate::engine::chat::requests::ChatRequests;
 use crate::history::membership::Membership;
 use crate::history::remembered_room::RememberedRoom;
 use crate::limits::RETURN_GRACE;
@@ -68,6 +70,7 @@ pub(crate) struct Chat {
     held_back: PendingMembership,
     /// The revision of each room that the history has noted. The history verifies messages against its memberships.
     synced: BTreeMap<Uuid, u64>,
+    requests: ChatRequests,
     known: KnownNames,
 }
 
@@ -89,6 +92,7 @@ impl Chat {
             blocked: BTreeSet::new(),
             held_back: PendingMembership::default(),
             synced: BTreeMap::new(),
+            requests: ChatRequests::default(),
             known: KnownNames::default(),
         }
     }

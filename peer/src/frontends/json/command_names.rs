@@ -6,10 +6,11 @@ use crate::api::schema::COMMANDS;
 use crate::frontends::slash_commands::find;
 
 /// The slash commands whose JSON name is a different one.
-const OTHERWISE: [(&str, &str); 5] = [
+const OTHERWISE: [(&str, &str); 6] = [
     ("/msg", "say"),
     ("/more", "history"),
     ("/show", "history"),
+    ("/accept-chat", "accept_chat"),
     ("/delete-account", "delete_account"),
     ("/admin", "admin_bans"),
 ];

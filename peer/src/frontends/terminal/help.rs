@@ -33,6 +33,7 @@ const SHORT: &[(&str, &str)] = &[
     ("/whoami", "your status"),
     ("/block", "block privately"),
     ("/unblock", "hear again"),
+    ("/accept-chat", "take a request"),
     ("/verify", "compare numbers"),
     ("/verified", "they were equal"),
     ("/accept", "take a new key"),

@@ -36,7 +36,7 @@ use crate::frontends::terminal::tables::Tables;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
 use crate::frontends::terminal::welcome::Welcome;
 use crate::frontends::terminal::{admin_rows, tracker_rows};
-use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
+use crate::limits::{MESSAGE_ROWS, REQUEST_MESSAGES, SCROLLBACK};
 
 /// The state of the screen, as far as later rows depend on it.
 pub struct View {
@@ -169,6 +169,10 @@ impl View {
                 self.folded.keep(&message);
                 self.message_row(conversation, &message, moment)
             }
+            Event::ChatRequest { user } => vec![self.paint.system(&request_row(user))],
+            Event::ChatAccepted { user } => {
+                vec![self.paint.system(&format!("*** the chat with {user} is accepted"))]
+            }
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
             Event::Presence { user, away } if *user == self.you => {
@@ -274,7 +278,7 @@ impl View {
         if is_own && !is_open {
             return Vec::new();
         }
-        if !is_own && !message.filtered {
+        if !is_own && !message.filtered && !self.conversations.is_request(conversation) {
             self.alerts.on_message(conversation, &message, called, moment);
         }
         if is_open {
@@ -340,7 +344,9 @@ impl View {
             }
             Some(Conversation::Private(user)) => {
                 let title = format!("── @{user} ── goes to {user} alone; /leave closes it");
-                vec![self.paint.system(&title)]
+                let is_request = self.shown.as_ref().is_some_and(|open| self.conversations.is_request(open));
+                let request = is_request.then(|| self.paint.system(&request_row(user)));
+                [self.paint.system(&title)].into_iter().chain(request).collect()
             }
         }
     }
@@ -426,6 +432,14 @@ impl View {
     }
 }
 
+/// The row that says what to do about a request for a private chat.
+fn request_row(user: &Username) -> String {
+    format!(
+        "*** {user}, with whom you share no room, asks for a chat. A reply or /accept-chat {user} accepts it, /block {user} \
+         refuses it. Until then at most {REQUEST_MESSAGES} messages come"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, FixedOffset, TimeZone};
@@ -494,6 +508,7 @@ mod tests {
             late: false,
             missing: 0,
             filtered: false,
+            request: false,
         }
     }
 
@@ -619,6 +634,7 @@ mod tests {
             late,
             missing,
             filtered: false,
+            request: false,
         };
         view.event(&mention, Moment { columns: None, ..moment() });
         assert_eq!(view.alert(), None, "a pipe has no bell");

@@ -50,7 +50,6 @@ export class Actions extends View {
 		next && this.open(next.key);
 	}
 
-	/** Opens the private chat with a user, which begins if there is none. */
 	openDirect(name) {
 		return this.app.tried(async () => {
 			const address = { to: name };
@@ -70,7 +69,6 @@ export class Actions extends View {
 		return this.app.tried(() => this.enter("join", room));
 	}
 
-	/** Leaves a room, or closes a private chat, which stays in the list. */
 	leave({ address, key, title, snapshot }) {
 		const name = safeRow(title);
 		const isOwner = snapshot?.owner === this.state.me;
@@ -146,6 +144,10 @@ export class Actions extends View {
 		});
 	}
 
+	acceptChat(user) {
+		return this.app.tried(() => this.app.command("accept_chat", { user }));
+	}
+
 	accept(user) {
 		const text = "If somebody else uses this name, they can read what you write from now on. Compare the safety numbers first.";
 		const question = { title: `Accept the new key of ${safeRow(user)}?`, text, action: "Accept", danger: true };
@@ -215,7 +217,6 @@ export class Actions extends View {
 		});
 	}
 
-	/** Lists the conversations of this computer: private chats, and rooms that ended. */
 	async loadKept() {
 		const { conversations } = await this.app.command("conversations");
 		for (const kept of conversations.filter(it => it.ended && it.messages)) {
@@ -226,7 +227,7 @@ export class Actions extends View {
 		this.app.draw();
 	}
 
-	/** Signs out or quits, and asks first if others need the tracker in this peer. The peer may end before it answers. */
+	/** Signs out or quits, and asks first if others need this tracker. */
 	async end(command) {
 		const { hosts, endsAtSignOut } = this.state;
 		const isEnd = command === "quit" || endsAtSignOut;

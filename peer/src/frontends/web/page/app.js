@@ -21,19 +21,19 @@ import { SignIn } from "./sign_in.js";
 import { connectionWords, currentConversations, hasEnded, newState, openConversation, othersOf } from "./state.js";
 import { errorWords, listed } from "./words.js";
 
-/** Time between two looks at the tracker's lists while somebody uses the page, in milliseconds. */
+/** Time between two looks at the tracker's lists, in ms */
 const REFRESH = 10_000;
 
-/** Time for which a key or a click counts as use, in milliseconds. Commands keep the history unlocked: an unused page sends none. */
+/** Time for which a key or a click counts as use, in ms. Commands keep the history unlocked. */
 const ACTIVE = 60_000;
 
-/** Time between two drawings of a page that nobody sees, in milliseconds. */
+/** Time between drawings of an unseen page, in ms */
 const UNSEEN_PAUSE = 250;
 
 /** Time without a drawing that counts as a rest, in milliseconds. */
 const REST = 30;
 
-/** Share of the time that drawing may take while very many messages arrive. */
+/** Share of the time that drawing may take */
 const DRAWING_SHARE = 0.3;
 
 /** Conversations whose newest messages are read at the start. */
@@ -156,7 +156,6 @@ export class App {
 		this.#isReadDue && this.#read();
 	}
 
-	/** Reads the newest messages of the conversations that are likely to be opened. */
 	#read() {
 		this.#isReadDue = false;
 		const open = openConversation(this.state);
@@ -251,13 +250,13 @@ export class App {
 		return left === undefined ? errorWords(error.event) : `Wrong password: ${left === 1 ? "one try" : `${left} tries`} left.`;
 	}
 
-	/** Puts the focus into the entry once it is drawn; on a touch screen that would open the keyboard. */
+	/** Puts the focus into the entry; on a touch screen that would open the keyboard. */
 	focusEntry() {
 		this.#isFocusDue = matchMedia("(hover: hover)").matches;
 		this.draw();
 	}
 
-	/** Draws the state: at once after a rest, else at the next frame, or later if the last drawing took long. */
+	/** Draws the state: at once after a rest, else at the next frame or later. */
 	draw() {
 		if (!this.#isDrawDue) {
 			this.#isDrawDue = true;

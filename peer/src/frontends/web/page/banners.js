@@ -48,6 +48,17 @@ function bannersOf({ actions, received, state }) {
 			});
 		}
 	}
+	if ("to" in address && state.requests.has(address.to)) {
+		const name = safeRow(address.to);
+		banners.push({
+			key: "request",
+			text: `${name}, with whom you share no room, asks for this chat. At most 5 messages come before you accept or answer.`,
+			actions: [
+				["Accept", () => actions.acceptChat(address.to)],
+				["Block", () => actions.block(address.to, true)],
+			],
+		});
+	}
 	if (state.newKey) {
 		banners.push({
 			key: "new key",

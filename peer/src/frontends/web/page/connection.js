@@ -1,6 +1,6 @@
 /** The WebSocket to the peer that serves this page. */
 
-/** First and longest wait between attempts to reach the peer, in milliseconds. */
+/** First and longest wait between attempts, in ms */
 const BACKOFF = [250, 8000];
 
 /** Close codes of the peer: the token is wrong; too many pages are open. */

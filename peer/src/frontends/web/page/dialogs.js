@@ -28,7 +28,7 @@ export class Dialog {
 	}
 }
 
-/** Returns an entry for a password, which takes none while the peer is away. */
+/** Returns an entry for a password. */
 export const secret = (autocomplete, label) =>
 	element("input", { type: "password", "aria-label": label, placeholder: label, autocomplete, readonly: document.body.dataset.connection === PEER_AWAY });
 

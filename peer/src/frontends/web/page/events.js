@@ -9,7 +9,7 @@ import { changeNote, endWords, errorWords, HIDDEN, missedNote } from "./words.js
 /** Own messages whose delivery is watched. */
 const WAITING_MAX = 10_000;
 
-/** Time in which the tracker notices that a program has ended, in milliseconds. */
+/** Time in which the tracker notices the end of a program, in ms */
 const NOTICED = 2000;
 
 /** Characters of a message that the list of conversations quotes. */
@@ -65,7 +65,7 @@ const HANDLERS = {
 	room_entered(state, { room }, now) {
 		const conversation = begun(state, { room: room.name }, now);
 		if (conversation.snapshot && conversation.snapshot.id !== room.id) {
-			// Another room of the same name: the rows of the old one are not its own.
+			// Another room of the same name
 			Object.assign(conversation, { rows: [], keys: new Set(), loaded: "no", older: false, last: null });
 		}
 		conversation.snapshot = room;
@@ -147,6 +147,15 @@ const HANDLERS = {
 		event.blocked ? blocked.add(event.user) : blocked.delete(event.user);
 	},
 
+	chat_request(state, { user }, now) {
+		state.requests.add(user);
+		return [{ do: "members", conversation: begun(state, { to: user }, now) }];
+	},
+
+	chat_accepted(state, { user }) {
+		state.requests.delete(user);
+	},
+
 	new_key(state, event) {
 		state.newKey = String(event.fingerprint);
 	},
@@ -175,7 +184,7 @@ const HANDLERS = {
 		} else {
 			conversation.firstUnread = conversation.unread ? conversation.firstUnread : message.key;
 			conversation.unread += 1;
-			if (!message.filtered && (!event.room || namesUser(message.text, state.me))) {
+			if (!message.filtered && !event.request && (!event.room || namesUser(message.text, state.me))) {
 				conversation.mentions += 1;
 				effects.push({ do: "alert", conversation, message });
 			}

@@ -4,7 +4,7 @@ import { avatar, box, button, buttons, element, hue, paragraph, span, unseen } f
 import { safeRow, safeText } from "./safe_text.js";
 import { clock, counted, dayKey, dayName, deliveryDetails, deliveryWord, fullTime, HIDDEN } from "./words.js";
 
-/** Messages of one author within this time share one heading, in milliseconds. */
+/** Messages of one author within this time share one heading, in ms */
 const SAME_BREATH = 5 * 60 * 1000;
 
 /** Characters and lines of a message beyond which it is folded. */

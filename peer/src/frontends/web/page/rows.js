@@ -11,10 +11,10 @@ export const newVersion = () => (versions += 1);
 /** Rows kept of a conversation that is not open. */
 const ROWS_CLOSED = 200;
 
-/** Rows kept of the open conversation while its newest message is on the screen. */
+/** Rows kept while the newest message is on the screen */
 const ROWS_FOLLOWING = 1000;
 
-/** Rows kept while one reads older messages; beyond it the newest rows make room. */
+/** Rows kept while one reads older messages */
 const ROWS_BROWSING = 4000;
 
 /**

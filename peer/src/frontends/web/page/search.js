@@ -40,7 +40,7 @@ function foundRow(app, line) {
 	return element("li", {}, element("button", { class: "found-button", on: show }, span("row-more", top), text));
 }
 
-/** Returns an excerpt with its hits marked: the peer writes an asterisk on each side of a hit. */
+/** Returns an excerpt with its hits marked. */
 function highlighted(excerpt) {
 	const parts = safeRow(excerpt).slice(0, QUOTED).split("*");
 	// An odd number of asterisks means that the text itself has some: then nothing is marked.

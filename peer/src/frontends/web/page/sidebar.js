@@ -10,7 +10,7 @@ import { counted, listed, shortTime } from "./words.js";
 const LISTED = 200;
 
 export class Sidebar extends View {
-	/** The state of the connection when the present problem was shown: another state may have mended it. */
+	/** The state of the connection when the problem was shown */
 	#said = "";
 
 	constructor(app) {
@@ -75,7 +75,7 @@ export class Sidebar extends View {
 		return element("li", { class: "item" }, avatar(name, "small online"), span("row-text", span("row-name", safeRow(name)), blocked), chat);
 	}
 
-	/** Returns a text that changes whenever the row of a conversation looks different. */
+	/** Returns a text that changes with the look of a row. */
 	#look(it) {
 		const { state } = this;
 		const present = membersOf(state, it).map(({ username, connected }) => [username, connected, state.users.get(username)?.trust]);

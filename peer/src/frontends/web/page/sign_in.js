@@ -111,7 +111,6 @@ export class SignIn extends View {
 		}
 	}
 
-	/** Asks what a refusal leaves open, and tries again with the answer. */
 	async #settle({ code, reason, folder, expected_key, found_key }, command, fields) {
 		const text = this.#problem.textContent ?? "";
 		const again = more => this.#ask("changed_to" in more ? "sign_in" : command, { ...fields, ...more }, "Signing in…");
@@ -151,7 +150,6 @@ export class SignIn extends View {
 		};
 	}
 
-	/** Spreads an address with its port, and perhaps its key, over the fields. */
 	#spread() {
 		const [address = "", key] = byId("tracker-host").value.trim().split("#");
 		const { host, port } = splitAddress(address);

@@ -9,7 +9,7 @@ import { conversationOf, readPresence, userOf } from "./state.js";
  * @param {PeerEvent} snapshot
  */
 export function readSnapshot(state, snapshot) {
-	const { username, rooms = [], private_chats = [], users = [], blocked = [] } = snapshot;
+	const { username, rooms = [], private_chats = [], users = [], blocked = [], requests } = snapshot;
 	if (!username || username !== state.me) {
 		signOut(state);
 	}
@@ -26,6 +26,7 @@ export function readSnapshot(state, snapshot) {
 		accounts: snapshot.accounts ?? [],
 		givenName: snapshot.given_name ?? "",
 		blocked: new Set(blocked),
+		requests: new Set(requests),
 		away: snapshot.away ?? null,
 	});
 	state.users.forEach(user => Object.assign(user, { linked: false, away: null }));
@@ -50,7 +51,7 @@ export function readSnapshot(state, snapshot) {
 
 /** @param {State} state */
 export function signOut(state) {
-	const { conversations, users, blocked, waiting } = state;
-	[conversations, users, blocked, waiting].forEach(part => part.clear());
+	const { conversations, users, blocked, requests, waiting } = state;
+	[conversations, users, blocked, requests, waiting].forEach(part => part.clear());
 	Object.assign(state, { phase: "signed_out", me: "", isAdmin: false, open: null, newKey: "", away: null, online: new Set(), rooms: [] });
 }

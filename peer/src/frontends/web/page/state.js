@@ -23,6 +23,7 @@ export const newState = () => ({
 	online: new Set(),
 	rooms: [],
 	blocked: new Set(),
+	requests: new Set(),
 	newKey: "",
 	away: null,
 	waiting: new Map(),

@@ -194,6 +194,8 @@ interface State {
 	online: Set<string>;
 	rooms: RoomSnapshot[];
 	blocked: Set<string>;
+	/** The users who ask for a private chat. */
+	requests: Set<string>;
 	/** The fingerprint of this device's key, while contacts are warned of it. */
 	newKey: string;
 	/** Own messages whose delivery is not complete. */

@@ -32,7 +32,6 @@ const CHANGES = { joined: "joined", left: "left", offline: "went offline; the se
 
 export const changeNote = (change, user) => `${safeRow(user)} ${CHANGES[change] ?? safeRow(change)}`;
 
-/** Returns the note before messages that were written while this user was away. */
 export function missedNote(people, messages) {
 	const count = counted(messages, "message");
 	if (people === 0) {
