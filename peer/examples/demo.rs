@@ -4,6 +4,7 @@
 //! demo ends with status 1.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use peer::frontends::terminal::style::Style;
 use peer::frontends::terminal::view::View;
 use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
+use peer::limits::MEMBER_RATE;
 use peer::service::{Keep, PeerConfig, PeerService};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -218,6 +220,8 @@ impl Person {
             listen: None,
             data: folder.path().join("peers"),
             plaintext: Plaintext::default(),
+            member_rate: NonZeroU32::new(MEMBER_RATE),
+            limit_loopback: false,
             seal_cost: SealCost::default(),
             keep: Keep::OnDisk,
         };

@@ -19,6 +19,7 @@ use commons::tracker_address::TrackerAddress;
 use commons::version::VERSION;
 use etcetera::BaseStrategy;
 
+use crate::limits::MEMBER_RATE;
 use crate::usual_tracker::UsualTracker;
 
 /// The default address of the tracker.
@@ -81,6 +82,14 @@ pub struct Config {
     /// Allow plaintext with legacy clients, which have no key: never, loopback, always
     #[arg(long, env = "PEER_PLAINTEXT", value_name = "WHERE", default_value = "loopback")]
     pub plaintext: Plaintext,
+
+    /// Read at most this many live messages of one member in a second, after a burst of ten seconds' worth; 0 is no limit
+    #[arg(long, env = "PEER_MEMBER_RATE", value_name = "N", default_value_t = MEMBER_RATE)]
+    pub member_rate: u32,
+
+    /// Apply the limit per member to links over loopback too
+    #[arg(long, env = "PEER_LIMIT_LOOPBACK", value_parser = FalseyValueParser::new())]
+    pub limit_loopback: bool,
 
     /// The output format [default: text; json with --input json]
     #[arg(long, env = "PEER_OUTPUT", value_name = "FORMAT")]

@@ -198,6 +198,18 @@ pub const CHAT_REQUESTS_MAX: usize = 64;
 /// Rooms that are offered to the user because the tracker says so: a tracker of ours allows 16 memberships.
 pub const OFFERED_MAX: usize = 64;
 
+/// Live messages of one member that are read in a second: more than a person or a sensible bot writes.
+pub const MEMBER_RATE: u32 = 20;
+
+/// Seconds' worth of messages that a member may send at once, such as a paste.
+pub const BURST_SECONDS: u64 = 10;
+
+/// Time for which a member was too fast before the user is told.
+pub const RATE_NOTE_AFTER: Duration = Duration::from_secs(5);
+
+/// Members whose rate is remembered, beside those who sent in the last seconds: several times [`LINKS_MAX`].
+pub const RATED_MEMBERS_MAX: usize = 256;
+
 /// Batches held back until the tracker confirms that their author is a member of the room.
 pub const EARLY_BATCHES: usize = 256;
 

@@ -5,6 +5,7 @@
 
 use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::{env, io};
 
@@ -113,6 +114,8 @@ fn settings(config: &Config, tracker: TrackerAddress) -> PeerConfig {
         listen: config.listen,
         data: config.data(),
         plaintext: config.plaintext,
+        member_rate: NonZeroU32::new(config.member_rate),
+        limit_loopback: config.limit_loopback,
         seal_cost: SealCost::default(),
         keep: Keep::OnDisk,
     }

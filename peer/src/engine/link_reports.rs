@@ -57,6 +57,13 @@ impl Engine {
                 self.query_pending(&to, after, effects);
             }
             LinkReport::LinkRefused { user, reason } => effects.publish([self.refusal(&user, reason)]),
+            LinkReport::TooFast { from } => {
+                let message = format!(
+                    "{from} writes faster than this peer reads from one member: the messages of {from} come more slowly. \
+                     None is lost"
+                );
+                effects.publish([Event::error("MEMBER_RATE", message)]);
+            }
             // The driver reads the state of the link, and passes it on as an input of its own.
             LinkReport::Changed { .. } => {}
         }

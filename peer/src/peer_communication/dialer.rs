@@ -20,7 +20,7 @@ use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
 use crate::peer_communication::link_report::LinkRefusal;
 use crate::peer_communication::link_table::NewLink;
-use crate::peer_communication::links::PeerPeerCommunication;
+use crate::peer_communication::links::{LinkSlot, PeerPeerCommunication};
 
 /// Dials due peers until the links are stopped.
 pub(crate) async fn run(links: &PeerPeerCommunication) {
@@ -46,7 +46,10 @@ async fn dial(links: PeerPeerCommunication, user: Username, address: SocketAddr,
     }
     match handshake(&links, &user, address).await {
         Ok(Accepted { connection, new, first }) => match links.admit(&user, new).await {
-            Some(slot) => link::run(&links, &slot, connection, first).await,
+            Some(slot) => {
+                let slot = LinkSlot { is_loopback: address.ip().to_canonical().is_loopback(), ..slot };
+                link::run(&links, &slot, connection, first).await;
+            }
             None => connection.close().await,
         },
         Err(error) => {
@@ -174,6 +177,8 @@ mod tests {
             port: 1024,
             identity: Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap(),
             plaintext: Plaintext::default(),
+            member_rate: None,
+            limit_loopback: false,
             tracker: Arc::new(TrackerEndpoint::new(tracker.to_owned(), None, false)),
         };
         let mut known = KnownKeys::default();

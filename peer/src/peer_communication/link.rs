@@ -8,7 +8,7 @@ use commons::net::socket::Socket;
 use commons::protocol::between_peers::{PeerMessage, WireMessage, WireText};
 use commons::protocol::provenance::StreamSpans;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::limits::{LINK_DEAD, LINK_SILENCE, RETIRE_TIME};
 use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::link_report::{LinkReport, MessageBatch, PlainMessage};
 use crate::peer_communication::links::{LinkSlot, PeerPeerCommunication};
+use crate::peer_communication::member_rate::Delay;
 use crate::peer_communication::send_queue::{Control, Next};
 
 /// Runs a link to its end. `first` is a frame that arrived before the link was admitted.
@@ -72,7 +73,18 @@ async fn read<R: AsyncRead + Unpin>(
         };
         let mut left = false;
         let report = match frame.parse::<PeerMessage<'_>>() {
-            Ok(PeerMessage::Message { room, message }) => parse_message(slot, room.as_deref(), message),
+            Ok(PeerMessage::Message { room, message }) => {
+                let report = parse_message(slot, room.as_deref(), message);
+                let Delay { wait, must_note } = links.count_message(slot);
+                if must_note {
+                    links.report(LinkReport::TooFast { from: slot.user.clone() }).await;
+                }
+                if !wait.is_zero() {
+                    report_batch(links, slot, gathered.take()).await;
+                    sleep(wait).await;
+                }
+                report
+            }
             Ok(PeerMessage::Lines { room_id, messages }) if modern => {
                 parse_batch(slot, room_id, messages, true)
             }
@@ -259,7 +271,9 @@ fn encode_control(control: &Control, buffer: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use commons::incarnation::Incarnation;
     use commons::keys::Seed;
@@ -282,7 +296,7 @@ mod tests {
 
     fn slot(dialect: Dialect) -> LinkSlot {
         let (queue, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
-        LinkSlot { user, id: LinkId(1), dialect, queue, retire: CancellationToken::new() }
+        LinkSlot { user, id: LinkId(1), dialect, queue, retire: CancellationToken::new(), is_loopback: false }
     }
 
     #[tokio::test(start_paused = true)]
@@ -305,7 +319,17 @@ mod tests {
         let me = Username::parse("ana").unwrap();
         let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
         let plaintext = Plaintext::default();
-        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext, tracker };
+        let (member_rate, limit_loopback) = (None, false);
+        let config = LinkConfig {
+            me,
+            instance: 1,
+            port: 0,
+            identity,
+            plaintext,
+            member_rate,
+            limit_loopback,
+            tracker,
+        };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);
@@ -336,6 +360,62 @@ mod tests {
         for dialect in [Dialect::Basic, Dialect::Legacy] {
             assert_eq!(reports_of(dialect, &unsigned).await.len(), 1);
         }
+    }
+
+    /// The virtual time in which a link reads this number of live messages of bob.
+    async fn time_to_read(messages: usize, is_loopback: bool, limit_loopback: bool) -> Duration {
+        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
+        let me = Username::parse("ana").unwrap();
+        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
+        let (plaintext, member_rate) = (Plaintext::default(), NonZeroU32::new(20));
+        let config = LinkConfig {
+            me,
+            instance: 1,
+            port: 0,
+            identity,
+            plaintext,
+            member_rate,
+            limit_loopback,
+            tracker,
+        };
+        let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
+        let (links, mut reports) =
+            PeerPeerCommunication::new(config, owner_of(KnownKeys::default()).0, lookup);
+        let (near, far) = duplex(16 * FRAME_MAX);
+        let (mut reader, _) = Connection::new(near, FRAME_MAX).split();
+        let mut far = Connection::new(far, FRAME_MAX);
+        for n in 0..messages {
+            let content = WireText::Content(n.to_string().into());
+            let (id, sent_at, room_id, provenance) = (None, None, None, None);
+            let message = WireMessage { username: "bob".into(), content, id, sent_at, room_id, provenance };
+            far.send(&PeerMessage::Message { room: None, message }).await.unwrap();
+        }
+        drop(far);
+        let (since, slot) = (Instant::now(), LinkSlot { is_loopback, ..slot(Dialect::Basic) });
+        let count = async {
+            let mut texts = Vec::new();
+            while texts.len() < messages {
+                match reports.recv().await {
+                    Some(LinkReport::Unsigned { message, .. }) => texts.push(message.content),
+                    Some(LinkReport::TooFast { .. }) => {}
+                    _ => panic!("another report"),
+                }
+            }
+            texts
+        };
+        let (read, texts) = tokio::join!(read(&links, &slot, &mut reader, None), count);
+        read.unwrap();
+        assert!(texts.iter().enumerate().all(|(n, text)| *text == n.to_string()), "none is lost");
+        since.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn member_that_floods_is_read_at_the_rate_and_loses_nothing() {
+        let seconds = time_to_read(400, false, false).await.as_secs();
+        assert_eq!(seconds, 10, "a burst of 200, and 200 at 20 a second");
+        assert_eq!(time_to_read(400, true, true).await.as_secs(), 10);
+        // The control: a link over loopback is not limited unless the user wants that.
+        assert!(time_to_read(400, true, false).await < Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -95,6 +95,11 @@ pub(crate) enum LinkReport {
         /// The user at the other end.
         to: Username,
     },
+    /// A user has written faster than the member rate for a while. The link is read more slowly.
+    TooFast {
+        /// The user at the other end.
+        from: Username,
+    },
     /// A user is reachable but cannot be linked. Each reason is reported once until a link to the user is up.
     LinkRefused {
         /// The user who cannot be linked.

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -26,6 +28,7 @@ use crate::peer_communication::key_check::{KeyCheck, KeyLookup};
 use crate::peer_communication::known_keys_handle::KnownKeysHandle;
 use crate::peer_communication::link_report::{LinkRefusal, LinkReport};
 use crate::peer_communication::link_table::{Admit, LinkId, LinkTable, NewLink, Target};
+use crate::peer_communication::member_rate::{Delay, MemberRates};
 use crate::peer_communication::send_queue::{Full, SendQueue};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
@@ -41,6 +44,10 @@ pub(crate) struct LinkConfig {
     pub(crate) identity: Identity,
     /// The addresses at which peers without a key may be contacted in plaintext.
     pub(crate) plaintext: Plaintext,
+    /// The live messages of one member that are read in a second; `None` is no limit.
+    pub(crate) member_rate: Option<NonZeroU32>,
+    /// Whether the rate holds for links over loopback too.
+    pub(crate) limit_loopback: bool,
     /// The tracker, whose own address decides which addresses are dialled.
     pub(crate) tracker: Arc<TrackerEndpoint>,
 }
@@ -68,6 +75,8 @@ pub(crate) struct LinkSlot {
     pub(crate) queue: Arc<SendQueue>,
     /// Cancelled when the link must finish its current work and end.
     pub(crate) retire: CancellationToken,
+    /// Whether the other side is on this computer.
+    pub(crate) is_loopback: bool,
 }
 
 /// Handle to all links of this peer. A clone is cheap and stands for the same links.
@@ -78,6 +87,8 @@ struct Inner {
     config: LinkConfig,
     key_check: KeyCheck,
     encoder: Mutex<FrameEncoder>,
+    /// The rates at which live messages are read; `None` is no limit.
+    rates: Option<Mutex<MemberRates>>,
     /// Cancelled at the very end: links drop their current work.
     stop: CancellationToken,
     /// Notified when a dial may be due.
@@ -119,6 +130,7 @@ impl PeerPeerCommunication {
             refused: BTreeSet::new(),
         };
         let inner = Inner {
+            rates: config.member_rate.map(|rate| Mutex::new(MemberRates::new(rate))),
             config,
             key_check: KeyCheck::new(known_keys, lookup),
             encoder: Mutex::default(),
@@ -247,6 +259,17 @@ impl PeerPeerCommunication {
         &self.0.config
     }
 
+    /// Counts a live message of a link. Returns for how long the link is not read after it.
+    pub(crate) fn count_message(&self, slot: &LinkSlot) -> Delay {
+        let is_exempt = slot.is_loopback && !self.0.config.limit_loopback;
+        match self.0.rates.as_ref().filter(|_| !is_exempt) {
+            None => Delay { wait: Duration::ZERO, must_note: false },
+            Some(rates) => {
+                rates.lock().unwrap_or_else(PoisonError::into_inner).count(&slot.user, Instant::now())
+            }
+        }
+    }
+
     /// The check of the keys that other peers prove.
     pub(crate) fn key_check(&self) -> &KeyCheck {
         &self.0.key_check
@@ -291,7 +314,7 @@ impl PeerPeerCommunication {
             (id, queue)
         };
         self.report(LinkReport::Changed { user: user.clone() }).await;
-        Some(LinkSlot { user: user.clone(), id, dialect: new.dialect, queue, retire })
+        Some(LinkSlot { user: user.clone(), id, dialect: new.dialect, queue, retire, is_loopback: false })
     }
 
     /// Removes a link that has ended.
@@ -373,6 +396,8 @@ mod tests {
             port: 1024,
             identity,
             plaintext: Plaintext::default(),
+            member_rate: None,
+            limit_loopback: false,
             tracker: Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false)),
         };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));

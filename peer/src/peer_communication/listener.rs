@@ -20,7 +20,7 @@ use crate::peer_communication::dialect::Dialect;
 use crate::peer_communication::key_check::Verdict;
 use crate::peer_communication::link;
 use crate::peer_communication::link_table::NewLink;
-use crate::peer_communication::links::PeerPeerCommunication;
+use crate::peer_communication::links::{LinkSlot, PeerPeerCommunication};
 
 /// Accepts connections until the links are stopped.
 pub(crate) async fn run(links: &PeerPeerCommunication, listener: Listener) {
@@ -74,6 +74,8 @@ struct Accepted {
     connection: Connection<Socket>,
     user: Username,
     new: NewLink,
+    /// The address of the other side.
+    from: SocketAddr,
 }
 
 /// Waits for HELLO and checks the key. A PING before it is answered after a pause; any other frame closes the
@@ -127,13 +129,14 @@ async fn accept(
         let instance = key.map(|_| instance.unwrap_or(0));
         let dialect = if key.is_some() { dialect } else { Dialect::Legacy };
         let new = NewLink { instance, dialled: false, key, dialect };
-        return Ok(Some(Accepted { connection, user, new }));
+        return Ok(Some(Accepted { connection, user, new, from }));
     }
 }
 
 async fn run_link(links: &PeerPeerCommunication, accepted: Accepted) {
-    let Accepted { mut connection, user, new } = accepted;
+    let Accepted { mut connection, user, new, from } = accepted;
     let Some(slot) = links.admit(&user, new).await else { return connection.close().await };
+    let slot = LinkSlot { is_loopback: from.ip().is_loopback(), ..slot };
     let is_legacy = new.dialect == Dialect::Legacy;
     if !is_legacy && connection.send(&PeerMessage::Welcome(links.greeting())).await.is_err() {
         return links.remove(&slot).await;
@@ -162,7 +165,17 @@ mod tests {
         let me = Username::parse("ana").unwrap();
         let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
         let plaintext = Plaintext::default();
-        let config = LinkConfig { me, instance: 1, port: 0, identity, plaintext, tracker };
+        let (member_rate, limit_loopback) = (None, false);
+        let config = LinkConfig {
+            me,
+            instance: 1,
+            port: 0,
+            identity,
+            plaintext,
+            member_rate,
+            limit_loopback,
+            tracker,
+        };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, _reports) = PeerPeerCommunication::new(config, known, lookup);

@@ -17,6 +17,7 @@ mod dialer;
 mod key_lookup_limiter;
 mod link;
 mod listener;
+mod member_rate;
 
 use commons::net::socket::Listener;
 

@@ -275,6 +275,8 @@ mod tests {
             port: 1,
             identity: identity(&seed, Purpose::Link).unwrap(),
             plaintext: Plaintext::Never,
+            member_rate: None,
+            limit_loopback: false,
             tracker: service.tracker.endpoint(),
         };
         let (keys, _) = KnownKeysHandle::new();

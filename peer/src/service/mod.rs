@@ -32,6 +32,7 @@ mod word_filter;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -88,6 +89,10 @@ pub struct PeerConfig {
     pub data: PathBuf,
     /// The legacy clients with which plaintext is allowed.
     pub plaintext: Plaintext,
+    /// The live messages of one member that are read in a second; `None` is no limit.
+    pub member_rate: Option<NonZeroU32>,
+    /// Whether the rate holds for links over loopback too.
+    pub limit_loopback: bool,
     /// The cost of sealing the user's key.
     pub seal_cost: SealCost,
     /// The place where conversations are stored.
@@ -288,6 +293,8 @@ impl PeerService {
             port: self.listening.port(),
             identity: proof,
             plaintext: self.config.plaintext,
+            member_rate: self.config.member_rate,
+            limit_loopback: self.config.limit_loopback,
             tracker: self.tracker.endpoint(),
         };
         let (keys_handle, key_requests) = KnownKeysHandle::new();

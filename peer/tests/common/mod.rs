@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use peer::api::{Command, Event};
 use peer::event_bus::Events;
 use peer::identity::password::Password;
 use peer::identity::seal::SealCost;
+use peer::limits::MEMBER_RATE;
 use peer::service::{Keep, PeerConfig, PeerService};
 use peer::untrusted::AsUntrusted;
 use tempfile::TempDir;
@@ -44,6 +46,8 @@ pub fn peer_config(tracker: impl Into<TrackerAddress>, data: &Path) -> PeerConfi
         listen: None,
         data: data.to_owned(),
         plaintext: Plaintext::default(),
+        member_rate: NonZeroU32::new(MEMBER_RATE),
+        limit_loopback: false,
         seal_cost: CHEAP_SEAL,
         keep: Keep::OnDisk,
     }
