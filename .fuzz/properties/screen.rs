@@ -33,6 +33,7 @@ pub fn hold(bytes: &[u8]) {
         missing: 0,
         filtered: false,
         request: false,
+        muted: false,
     };
     let nothing = Snapshot::signed_out(String::new(), None, String::new());
     let mut view = View::new(Username::parse("zoe").unwrap(), &nothing, Style::plain());

@@ -192,6 +192,9 @@ pub const REREAD_MESSAGES: usize = 256;
 /// until this user replies or accepts: a request is for saying who one is.
 pub const REQUEST_MESSAGES: usize = 5;
 
+/// Muted users: a person mutes few, and the list is written as a whole.
+pub const MUTED_MAX: usize = 1000;
+
 /// Users who may ask for a private chat at a time: a person looks through no more, and each stores a few messages.
 pub const CHAT_REQUESTS_MAX: usize = 64;
 

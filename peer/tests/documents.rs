@@ -57,6 +57,7 @@ variants!(event_name, EVENTS: Event {
     Event::ConversationStarted { .. } => "conversation_started",
     Event::ConversationEnded { .. } => "conversation_ended",
     Event::BlockChanged { .. } => "block_changed",
+    Event::MuteChanged { .. } => "mute_changed",
     Event::ChatRequest { .. } => "chat_request",
     Event::ChatAccepted { .. } => "chat_accepted",
     Event::Presence { .. } => "presence",
@@ -90,6 +91,7 @@ variants!(event_name, EVENTS: Event {
 });
 
 variants!(answer_name, ANSWERS: Answer {
+    Answer::Muted { .. } => "muted",
     Answer::Peers { .. } => "peers",
     Answer::Rooms { .. } => "rooms",
     Answer::Users { .. } => "users",

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Tracker, password_of, room, three_in, user};
+use common::{Peer, Tracker, password_of, room, three_in, user};
 use commons::protocol::with_tracker::ErrorCode;
 use commons::snapshot::ChangeKind;
 use peer::api::answer::Answer;
@@ -12,6 +12,7 @@ use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::missing_conversation::MissingConversation;
 use peer::api::{Command, Event};
+use peer::untrusted::AsUntrusted;
 
 #[tokio::test]
 async fn three_members_chat_and_a_fourth_is_refused() {
@@ -189,4 +190,47 @@ async fn first_message_of_a_newcomer_is_the_last_of_the_history() {
         assert_eq!(lines[5].content, *"hi, I am new");
         assert_eq!(lines[4].content, *"12");
     }
+}
+
+/// The texts of the last messages in sala, each with its mark: whether its author is muted.
+async fn history_of(peer: &Peer) -> Vec<(String, bool)> {
+    peer.run(Command::Unlock { password: password_of(peer.name.as_str()) }).await.unwrap();
+    let conversation = Some(Conversation::Room(room("sala")));
+    let command = Command::History { lines: 9, conversation, before: None, after: None };
+    let answer = peer.service.marked_answer(peer.run(command).await.unwrap());
+    let Answer::History { lines, .. } = answer else { panic!("{answer:?}") };
+    lines.into_iter().map(|line| (line.content.expose().to_owned(), line.muted)).collect()
+}
+
+#[tokio::test]
+async fn messages_of_a_muted_member_are_stored_and_marked() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob, mut carla] = three_in(&tracker, "sala").await;
+    assert_eq!(bob.run(Command::Mute { user: Some(user("bob")) }).await, Err(CommandError::NotYourself));
+    bob.run(Command::Mute { user: Some(user("ana")) }).await.unwrap();
+    bob.until(|e| *e == Event::MuteChanged { user: user("ana"), muted: true }).await;
+    ana.say("from ana").await;
+    ana.until(|e| matches!(e, Event::Delivered { to, .. } if *to == user("bob"))).await;
+    carla.receives("from ana").await;
+    carla.say("from carla").await;
+    let is_muted = |bob: &Peer, event| match bob.service.marked(event) {
+        Event::Message { muted, .. } => muted,
+        _ => panic!("another event"),
+    };
+    for (name, expected) in [("ana", true), ("carla", false)] {
+        let event = bob.until(|e| matches!(e, Event::Message { from, .. } if *from == user(name))).await;
+        assert_eq!(is_muted(&bob, event), expected, "{name}");
+    }
+    let marks = |ana| vec![("from ana".to_owned(), ana), ("from carla".to_owned(), false)];
+    assert_eq!(history_of(&bob).await, marks(true));
+    // A private message is not muted: /block is for those.
+    ana.tell("bob", "between us").await.unwrap();
+    let event = bob.until(|e| matches!(e, Event::Message { room: None, .. })).await;
+    assert!(!is_muted(&bob, event));
+    bob.service.stop().await;
+    let bob = bob.again().await;
+    assert_eq!(bob.service.subscribe().await.snapshot.muted, [user("ana")], "it survives a restart");
+    assert_eq!(bob.run(Command::Mute { user: None }).await, Ok(Answer::Muted { users: vec![user("ana")] }));
+    bob.run(Command::Unmute { user: user("ana") }).await.unwrap();
+    assert_eq!(history_of(&bob).await, marks(false), "nothing is lost");
 }

@@ -42,6 +42,11 @@ pub enum Answer {
         /// The state of this peer.
         status: Status,
     },
+    /// The users whose messages in rooms are not shown as they come.
+    Muted {
+        /// The muted users, sorted by name.
+        users: Vec<Username>,
+    },
     /// The users whose private messages are blocked.
     Blocked {
         /// The blocked users, sorted by name.

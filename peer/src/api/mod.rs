@@ -113,6 +113,17 @@ pub enum Command {
         /// The user to unblock.
         user: Username,
     },
+    /// Mute a user in rooms; without a name, list the muted users.
+    Mute {
+        /// The user to mute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<Username>,
+    },
+    /// Show a user's messages in rooms again.
+    Unmute {
+        /// The muted user.
+        user: Username,
+    },
     /// Accept the private chat for which a user asks.
     AcceptChat {
         /// The user who asks.
@@ -321,6 +332,9 @@ pub enum Event {
         /// True if the message is a request for a private chat, as [`Event::ChatRequest`] says.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         request: bool,
+        /// True if the author is muted: the message is stored and not shown as it comes.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        muted: bool,
     },
     /// Messages that were written while this user was away are about to come.
     Missed {
@@ -420,6 +434,13 @@ pub enum Event {
         user: Username,
         /// True if the user is blocked now.
         blocked: bool,
+    },
+    /// This user has muted a user in rooms, or sees that user's messages again.
+    MuteChanged {
+        /// The user who is muted or not.
+        user: Username,
+        /// True if the user is muted now.
+        muted: bool,
     },
     /// A user with whom this user shares no room and no chat asks for a private chat. The first messages are shown. The
     /// others wait at their author until this user replies or accepts.

@@ -55,6 +55,9 @@ pub struct PastMessage {
     /// True if the word filter of this device hides the message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub filtered: bool,
+    /// True if the author is muted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
 }
 
 /// The message before which a page ends. An author can use the id of another author's message, so the author belongs to

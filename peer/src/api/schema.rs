@@ -129,6 +129,8 @@ pub const COMMANDS: &[Schema] = &[
     schema("unlock", &[required("password", Type::Password)], "unlock the history"),
     schema("block", &[optional("user", Type::User)], "block a user's private messages, or list the blocked"),
     schema("unblock", &[required("user", Type::User)], "receive a user's private messages again"),
+    schema("mute", &[optional("user", Type::User)], "mute a user in rooms, or list the muted"),
+    schema("unmute", &[required("user", Type::User)], "show a user's messages in rooms again"),
     schema("accept_chat", &[required("user", Type::User)], "accept the private chat for which a user asks"),
     schema("accept", &[required("user", Type::User)], "accept a user's changed key"),
     schema("verify", &[required("user", Type::User)], "show the safety number to compare with a user"),

@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub users: Vec<UserState>,
     /// The users whose private messages are blocked, by name.
     pub blocked: Vec<Username>,
+    /// The users who are muted in rooms, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub muted: Vec<Username>,
     /// The users who ask for a private chat, by name: see [`Event::ChatRequest`](crate::api::Event::ChatRequest).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Username>,
@@ -114,6 +117,7 @@ impl Snapshot {
             users: Vec::new(),
             blocked: Vec::new(),
             requests: Vec::new(),
+            muted: Vec::new(),
             away: None,
             history_locked: true,
         }

@@ -26,6 +26,7 @@ pub(crate) fn message_event(message: StoredMessage, missing: u64, me: &Username)
         missing,
         filtered: false,
         request: false,
+        muted: false,
     })
 }
 

@@ -188,6 +188,7 @@ impl Conversations {
             }
             // A chat that the other user has left stays while it is open or unread.
             Event::ConversationEnded { conversation, by } if *by == self.you => self.close(conversation),
+            Event::Message { muted: true, .. } => {}
             Event::Message { room, from, .. } if *from != self.you => {
                 let conversation = match room {
                     Some(room) if self.rooms.find(room).is_none() => return,
@@ -339,6 +340,7 @@ mod tests {
             missing: 0,
             filtered: false,
             request: false,
+            muted: false,
         }
     }
 

@@ -73,6 +73,7 @@ mod tests {
             sent_at: DateTime::UNIX_EPOCH,
             signed: true,
             filtered: false,
+            muted: false,
         }
     }
 

@@ -180,6 +180,17 @@ pub const COMMANDS: &[Spec] = &[
         run(Command::Unblock { user: user(rest)? })
     }),
     spec(
+        "/mute",
+        &[],
+        "[NAME]",
+        "do not show somebody's messages in rooms, or list whom",
+        ArgKind::User,
+        |rest| run(Command::Mute { user: optional(rest, user)? }),
+    ),
+    spec("/unmute", &[], "NAME", "show somebody's messages in rooms again", ArgKind::User, |rest| {
+        run(Command::Unmute { user: user(rest)? })
+    }),
+    spec(
         "/accept-chat",
         &[],
         "USER",
@@ -491,6 +502,9 @@ mod tests {
             ("/block", Command::Block { user: None }),
             ("/block @bob", Command::Block { user: Some(bob()) }),
             ("/unblock bob", Command::Unblock { user: bob() }),
+            ("/mute", Command::Mute { user: None }),
+            ("/mute bob", Command::Mute { user: Some(bob()) }),
+            ("/unmute @bob", Command::Unmute { user: bob() }),
             ("/accept-chat @bob", Command::AcceptChat { user: bob() }),
             ("/keys", Command::Account(AccountCommand::Keys)),
             ("/revoke 9d61b19d", Command::Account(AccountCommand::Revoke { key: "9d61b19d".into() })),

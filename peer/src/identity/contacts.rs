@@ -43,6 +43,7 @@ const ACCEPTED: ContactsFile = ContactsFile {
     name: "accepted_chats",
     without: "then chats in which you never wrote are requests again",
 };
+const MUTED: ContactsFile = ContactsFile { name: "muted", without: "then nobody is muted" };
 const BLOCKED: ContactsFile = ContactsFile { name: "blocked", without: "then nobody is blocked" };
 
 /// Content of a file on the disk. The texts are hex.
@@ -124,6 +125,16 @@ impl Contacts {
     /// Writes the users whose private chats were accepted by a command.
     pub(crate) fn store_accepted(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
         self.write(&ACCEPTED, users)
+    }
+
+    /// Reads the users whose messages in rooms are not shown as they come.
+    pub(crate) fn muted(&self) -> Result<BTreeSet<Username>, ContactsError> {
+        self.read(&MUTED)
+    }
+
+    /// Writes the users whose messages in rooms are not shown as they come.
+    pub(crate) fn store_muted(&self, users: &BTreeSet<Username>) -> Result<(), ContactsError> {
+        self.write(&MUTED, users)
     }
 
     /// Reads a file; a missing file gives an empty value. An unencrypted file of an earlier version is migrated, and

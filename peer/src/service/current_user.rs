@@ -6,6 +6,7 @@ use commons::names::Username;
 use crate::history::History;
 use crate::identity::profile::Profile;
 use crate::peer_communication::links::PeerPeerCommunication;
+use crate::service::muted::Muted;
 
 /// The data and the connections of the user who has signed in.
 #[derive(Debug)]
@@ -16,4 +17,5 @@ pub(crate) struct CurrentUser {
     pub(crate) profile: Profile,
     pub(crate) history: History,
     pub(crate) links: PeerPeerCommunication,
+    pub(crate) muted: Muted,
 }

@@ -47,6 +47,9 @@ impl PeerService {
             Command::Block { user: None } => return engine.command(EngineCommand::Blocked).await,
             Command::Block { user: Some(user) } => return engine.command(EngineCommand::Block(user)).await,
             Command::Unblock { user } => return engine.command(EngineCommand::Unblock(user)).await,
+            Command::Mute { user: None } => return Ok(Answer::Muted { users: session.muted.users() }),
+            Command::Mute { user: Some(user) } => return self.mute(user, true).await,
+            Command::Unmute { user } => return self.mute(user, false).await,
             Command::AcceptChat { user } => return engine.command(EngineCommand::AcceptChat(user)).await,
             Command::Accept { user } => return engine.command(EngineCommand::Accept(user)).await,
             Command::Verify { user } => return engine.command(EngineCommand::Verify(user)).await,
@@ -259,10 +262,12 @@ mod tests {
     use crate::history::History;
     use crate::history::history_db::Place;
     use crate::history::testing::{ANA, author, user};
+    use crate::identity::contacts::Contacts;
     use crate::identity::device_key::identity;
     use crate::identity::profile::Profile;
     use crate::peer_communication::known_keys_handle::KnownKeysHandle;
     use crate::peer_communication::links::{LinkConfig, PeerPeerCommunication};
+    use crate::service::muted::Muted;
     use crate::service::testing::config;
 
     /// Starts a service whose user is signed in without a tracker.
@@ -283,7 +288,8 @@ mod tests {
         let (links, _) = PeerPeerCommunication::new(config, keys, service.key_lookup());
         let (history, ..) = History::open(&Place::Memory, &author(ANA)).unwrap();
         let profile = Profile::open(data.path(), service.tracker_address(), &user(ANA)).unwrap();
-        let session = CurrentUser { user: user(ANA), seed, profile, history, links };
+        let muted = Muted::open(Contacts::of(data.path(), &seed)).unwrap();
+        let session = CurrentUser { user: user(ANA), seed, profile, history, links, muted };
         service.session.set(session).unwrap();
         service
     }

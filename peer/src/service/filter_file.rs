@@ -157,6 +157,7 @@ mod tests {
                 missing: 0,
                 filtered: false,
                 request: false,
+                muted: false,
             };
             matches!(filter.marked(event, "ana"), Event::Message { filtered: true, .. })
         };

@@ -14,6 +14,7 @@ mod history_commands;
 mod listen_address;
 mod loss;
 mod moved_tracker;
+mod muted;
 mod offline;
 mod own_keys;
 mod reread;
@@ -71,6 +72,7 @@ use crate::service::driver_request::Resources;
 use crate::service::engine_handle::EngineHandle;
 use crate::service::filter_file::FilterFile;
 use crate::service::listen_address::listen_address;
+use crate::service::muted::Muted;
 use crate::service::sign_in::DeviceKey;
 use crate::service::start_error::StartError;
 use crate::service::tracker_error::from_tracker;
@@ -116,6 +118,7 @@ type OpenedHistory = (History, mpsc::Receiver<Report>, InitialState);
 struct Local {
     contacts: Contacts,
     blocked: BTreeSet<Username>,
+    muted: Muted,
     /// The users whose private chats were accepted.
     accepted: BTreeSet<Username>,
     known_keys: KnownKeys,
@@ -265,7 +268,7 @@ impl PeerService {
                 return Err(error);
             }
         };
-        let Local { contacts, blocked, accepted, mut known_keys, history } = local;
+        let Local { contacts, blocked, muted, accepted, mut known_keys, history } = local;
         let learned =
             self.learn_own_keys(unreached.is_none(), (&sign_in.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
@@ -319,7 +322,7 @@ impl PeerService {
             key_requests,
             contacts,
         };
-        let session = CurrentUser { user: sign_in.username.clone(), seed, profile, history, links };
+        let session = CurrentUser { user: sign_in.username.clone(), seed, profile, history, links, muted };
         // Only one sign-in can take the listener, so the cell is empty.
         let _ = self.session.set(session);
         self.engine.start(start, opened, resources).await;
@@ -342,8 +345,9 @@ impl PeerService {
         let contacts = Contacts::of(profile.folder(), seed);
         let (blocked, accepted) = (contacts.blocked()?, contacts.accepted()?);
         let known_keys = KnownKeys::new(contacts.pins()?);
+        let muted = Muted::open(Contacts::of(profile.folder(), seed))?;
         let history = self.history(profile, user, seed).await?;
-        Ok(Local { contacts, blocked, accepted, known_keys, history })
+        Ok(Local { contacts, blocked, muted, accepted, known_keys, history })
     }
 
     /// Opens the history of the user's conversations.

@@ -8,6 +8,7 @@ use crate::api::Event;
 use crate::api::answer::Answer;
 use crate::api::error::CommandError;
 use crate::api::status::{Status, TrackerState};
+use crate::engine::not_signed_in;
 use crate::identity::profile::Profile;
 use crate::service::PeerService;
 
@@ -23,16 +24,35 @@ impl PeerService {
         self.filter.check(text)
     }
 
-    /// Marks a message of another user that the word filter hides.
+    /// Marks a message of another user that the word filter hides, or whose author is muted.
     #[must_use]
     pub fn marked(&self, event: Event) -> Event {
-        self.filter.marked(event, self.me())
+        let event = self.filter.marked(event, self.me());
+        match self.session.get() {
+            Some(session) => session.muted.marked(event),
+            None => event,
+        }
     }
 
-    /// Marks the messages in an answer that the word filter hides.
+    /// Marks the messages in an answer that the word filter hides, or whose author is muted.
     #[must_use]
     pub fn marked_answer(&self, answer: Answer) -> Answer {
-        self.filter.marked_answer(answer, self.me())
+        let answer = self.filter.marked_answer(answer, self.me());
+        match self.session.get() {
+            Some(session) => session.muted.marked_answer(answer),
+            None => answer,
+        }
+    }
+
+    /// Mutes a user in rooms, or ends that.
+    pub(crate) async fn mute(&self, user: Username, is_muted: bool) -> Result<Answer, CommandError> {
+        let Some(session) = self.session.get() else { return Err(not_signed_in()) };
+        if session.user == user {
+            return Err(CommandError::NotYourself);
+        }
+        session.muted.set(&user, is_muted)?;
+        self.engine.publish([Event::MuteChanged { user, muted: is_muted }]).await;
+        Ok(Answer::Done)
     }
 
     fn me(&self) -> &str {

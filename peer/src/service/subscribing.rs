@@ -29,6 +29,9 @@ impl PeerService {
         let mut subscription =
             subscribed.unwrap_or_else(|| Subscription { snapshot: signed_out, events: Events::default() });
         let snapshot = &mut subscription.snapshot;
+        if let Some(session) = self.session.get() {
+            snapshot.muted = session.muted.users();
+        }
         if snapshot.tracker == TrackerState::Lost {
             snapshot.tracker_reason = self.tracker_failed();
         }

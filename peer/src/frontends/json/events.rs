@@ -115,6 +115,7 @@ mod tests {
                     missing: 0,
                     filtered: false,
                     request: false,
+                    muted: false,
                 },
                 json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,
                        "sent_at": "1970-01-01T00:00:00Z"}),

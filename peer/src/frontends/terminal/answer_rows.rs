@@ -35,6 +35,13 @@ impl AnswerRows<'_> {
             Answer::Rooms { rooms } => self.tables.rooms(rooms),
             Answer::Users { conversation, members } => self.tables.members(conversation, members),
             Answer::WhoAmI { status } => self.tables.status(status),
+            Answer::Muted { users } => {
+                let names: Vec<_> = users.iter().map(Username::as_str).collect();
+                vec![self.paint.system(&match names.as_slice() {
+                    [] => "no user is muted".to_owned(),
+                    names => format!("muted, in rooms: {}", names.join(", ")),
+                })]
+            }
             Answer::Blocked { users } => {
                 let names: Vec<_> = users.iter().map(Username::as_str).collect();
                 vec![self.paint.system(&match names.as_slice() {
@@ -130,6 +137,12 @@ impl AnswerRows<'_> {
     fn done(&self, command: &Command) -> Option<String> {
         match command {
             Command::Block { user: Some(user) } => Some(format!("{user}'s private messages are blocked now")),
+            Command::Mute { user: Some(user) } => {
+                Some(format!("messages of {user} in rooms are not shown now; /unmute {user} ends that"))
+            }
+            Command::Unmute { user } => {
+                Some(format!("messages of {user} are shown again; /history has the others"))
+            }
             Command::Verified { user } => Some(format!("{user} is verified")),
             Command::Account(AccountCommand::Endorse { key }) => Some(format!(
                 "the key {} is endorsed: friends who know this computer take it without a warning. Sign in there again",

@@ -33,6 +33,8 @@ const SHORT: &[(&str, &str)] = &[
     ("/whoami", "your status"),
     ("/block", "block privately"),
     ("/unblock", "hear again"),
+    ("/mute", "hide in rooms"),
+    ("/unmute", "show again"),
     ("/accept-chat", "take a request"),
     ("/verify", "compare numbers"),
     ("/verified", "they were equal"),
@@ -49,10 +51,9 @@ const SHORT: &[(&str, &str)] = &[
 ];
 
 /// The rows below the two columns.
-const BELOW: [&str; 3] = [
-    "text is said here; //text begins with a slash; @USER text goes to one person",
+const BELOW: [&str; 2] = [
+    "//text begins with a slash; @USER text goes to one; Tab completes; Ctrl-D quits",
     "● online ○ offline ✓ verified ! key changed ~ not encrypted ↺ came late",
-    "Tab completes, Alt-Enter new line, Up recalls, Alt-n next unread, Ctrl-D quits",
 ];
 
 impl Tables<'_> {

@@ -96,7 +96,7 @@ pub(crate) const LATE_BY: TimeDelta = TimeDelta::seconds(10);
 
 impl From<PastMessage> for DisplayMessage {
     fn from(message: PastMessage) -> Self {
-        let PastMessage { id, from, content, sent_at, signed, filtered } = message;
+        let PastMessage { id, from, content, sent_at, signed, filtered, .. } = message;
         Self { id, from, text: content, at: sent_at, unencrypted: !signed, note: None, filtered }
     }
 }

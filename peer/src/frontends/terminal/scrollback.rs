@@ -39,8 +39,25 @@ impl HistoryRows {
                 format!("── {name}: {which} {}{} ──", counted(count, "message", "messages"), older(more))
             }
         };
-        let rows = messages.iter().flat_map(|message| self.message(&message.clone().into()));
+        let rows = self.with_muted_folded(messages, |message| self.message(&message.clone().into()));
         std::iter::once(self.paint.system(&title)).chain(rows).collect()
+    }
+
+    /// Renders messages in order. Consecutive ones of a muted author become one row.
+    fn with_muted_folded(
+        self,
+        messages: &[PastMessage],
+        rows: impl Fn(&PastMessage) -> Vec<String>,
+    ) -> Vec<String> {
+        let runs = messages.chunk_by(|one, next| one.muted && next.muted && one.from == next.from);
+        let render = |run: &[PastMessage]| match run {
+            [PastMessage { muted: true, from, .. }, ..] => {
+                let count = counted(run.len(), "message", "messages");
+                vec![self.paint.faint(&format!("· {count} of {from} (muted): /unmute {from} shows them"))]
+            }
+            run => run.iter().flat_map(&rows).collect(),
+        };
+        runs.flat_map(render).collect()
     }
 
     /// Renders the matches of a search. The newest, probably the wanted one, stands last, next to the input.
@@ -69,7 +86,7 @@ impl HistoryRows {
             let row = MessageRow { message, moment: self.moment, paint: Style::plain(), most: MESSAGE_ROWS };
             if message.names(you) { row.mention() } else { row.plain() }
         };
-        messages.iter().flat_map(row).map(|row| self.paint.faint(&row)).collect()
+        self.with_muted_folded(messages, row).iter().map(|row| self.paint.faint(row)).collect()
     }
 
     fn message(self, message: &DisplayMessage) -> Vec<String> {
@@ -146,6 +163,7 @@ mod tests {
             sent_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
             signed,
             filtered: false,
+            muted: false,
         }
     }
 
@@ -206,5 +224,16 @@ mod tests {
             "[00:00:02] @bob <bob> newer",
         ];
         assert_eq!(rows().found(&messages, false), shown);
+    }
+
+    #[test]
+    fn messages_of_a_muted_author_become_one_row() {
+        let muted = |second| PastMessage { muted: true, ..message(second, "hidden", true) };
+        let messages = [message(1, "first", true), muted(2), muted(3), message(4, "last", true)];
+        let shown = rows().history("sala", &messages, false, false);
+        assert_eq!(shown.len(), 4, "{shown:?}");
+        assert_eq!(shown[2], "· 2 messages of bob (muted): /unmute bob shows them");
+        let above = rows().scrollback(&messages, &Username::parse("ana").unwrap());
+        assert!(above.len() == 3 && above[1].contains("2 messages of bob (muted)"), "{above:?}");
     }
 }

@@ -156,6 +156,7 @@ impl View {
             Event::Admin(event) => admin_rows::event(self.paint, &self.you, event),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
+            Event::Message { muted: true, .. } => return Vec::new(),
             Event::Message { room, from, to, missing, .. } => {
                 let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
                 let conversation = room.clone().map_or_else(private, Conversation::Room);
@@ -509,6 +510,7 @@ mod tests {
             missing: 0,
             filtered: false,
             request: false,
+            muted: false,
         }
     }
 
@@ -602,6 +604,7 @@ mod tests {
             sent_at: at(20, 1).to_utc(),
             signed: true,
             filtered: false,
+            muted: false,
         };
         view.arrive(
             &Ok(Answer::History { of, named: None, lines: vec![past("ana, before")], more: false }),
@@ -635,11 +638,34 @@ mod tests {
             missing,
             filtered: false,
             request: false,
+            muted: false,
         };
         view.event(&mention, Moment { columns: None, ..moment() });
         assert_eq!(view.alert(), None, "a pipe has no bell");
         view.event(&mention, moment());
         assert!(view.alert().is_some());
+    }
+
+    #[test]
+    fn muted_member_and_request_ring_no_bell() {
+        let with = |mute: bool, is_request: bool, room_name: Option<&str>| {
+            let mut view = view();
+            if is_request {
+                let rows = view.event(&Event::ChatRequest { user: user("bob") }, moment());
+                assert!(rows[0].contains("/accept-chat bob"), "{rows:?}");
+            }
+            let mut event = message(room_name, "ana!");
+            if let Event::Message { id, muted, .. } = &mut event {
+                (*id, *muted) = (Uuid::max(), mute);
+            }
+            let rows = view.event(&event, moment());
+            (rows.is_empty(), view.alert().is_some())
+        };
+        assert_eq!(with(true, false, Some("sala")), (true, false));
+        assert_eq!(with(false, true, None), (false, false));
+        // The controls: the same messages without these marks.
+        assert_eq!(with(false, false, Some("sala")), (false, true));
+        assert_eq!(with(false, false, None), (false, true));
     }
 
     #[test]
@@ -764,6 +790,7 @@ mod tests {
             sent_at: at(20, 1).to_utc(),
             signed: true,
             filtered: false,
+            muted: false,
         };
         let looked = Ok(Answer::History { of, named: None, lines: vec![past], more: false });
         assert_eq!(view.arrive(&looked, moment()), ["[12:00:01] <bob> before"]);

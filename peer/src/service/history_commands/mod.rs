@@ -355,5 +355,5 @@ fn own_message(Receipt { message, has, written, waits }: Receipt) -> OwnMessage 
 
 fn past_message(stored: StoredMessage) -> PastMessage {
     let StoredMessage { id, from, text, sent_at, signed, .. } = stored;
-    PastMessage { id, from, content: text.into(), sent_at, signed, filtered: false }
+    PastMessage { id, from, content: text.into(), sent_at, signed, filtered: false, muted: false }
 }

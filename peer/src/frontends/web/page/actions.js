@@ -144,6 +144,10 @@ export class Actions extends View {
 		});
 	}
 
+	mute(user, isMuted) {
+		return this.app.tried(() => this.app.command(isMuted ? "mute" : "unmute", { user }));
+	}
+
 	acceptChat(user) {
 		return this.app.tried(() => this.app.command("accept_chat", { user }));
 	}

@@ -6,7 +6,7 @@ import { fullTime } from "./words.js";
 
 const SECONDS = { m: 60, h: 3600, d: 86_400 };
 
-/** Returns the fields of a ban, or `null` if the time cannot be read. An at sign makes an address a name. */
+/** Returns the fields of a ban, or `null` if the time cannot be read. */
 export function banOf(who, time) {
 	const [, number, unit] = /^(\d{1,6})([mhd])$/.exec(time) ?? [];
 	const target = /^[\d.:a-f/]*[.:][\d.:a-f/]*$/i.test(who) ? { address: who } : { user: who.replace(/^@/, "") };

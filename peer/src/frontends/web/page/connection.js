@@ -3,7 +3,7 @@
 /** First and longest wait between attempts, in ms */
 const BACKOFF = [250, 8000];
 
-/** Close codes of the peer: the token is wrong; too many pages are open. */
+/** Close codes: a wrong token; too many pages */
 const [REFUSED, TOO_MANY] = [1008, 1013];
 
 /** An answer that is an error, or the loss of the connection. */

@@ -147,6 +147,10 @@ const HANDLERS = {
 		event.blocked ? blocked.add(event.user) : blocked.delete(event.user);
 	},
 
+	mute_changed(state, { user, muted }) {
+		muted ? state.muted.add(user) : state.muted.delete(user);
+	},
+
 	chat_request(state, { user }, now) {
 		state.requests.add(user);
 		return [{ do: "members", conversation: begun(state, { to: user }, now) }];
@@ -176,7 +180,7 @@ const HANDLERS = {
 		remember(conversation, message);
 		/** @type {Effect[]} */
 		const effects = isNew ? [{ do: "members", conversation }] : [];
-		if (isOwn || !(isShown || conversation.detached)) {
+		if (isOwn || event.muted || !(isShown || conversation.detached)) {
 			return effects;
 		}
 		if (isRead(state, conversation)) {
@@ -294,7 +298,7 @@ export const messageRow = (state, given) => ({
 	live: false,
 	late: false,
 	unencrypted: given.signed === false,
-	filtered: given.filtered === true,
+	filtered: given.filtered === true || given.muted === true,
 	missing: 0,
 	delivery: null,
 	version: newVersion(),

@@ -59,7 +59,7 @@ export class MembersPanel extends View {
 			byId("members"),
 			members,
 			({ username }) => username,
-			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username), member.username === state.me && state.away]),
+			member => JSON.stringify([conversation.key, member, state.users.get(member.username), snapshot?.owner, state.blocked.has(member.username), state.muted.has(member.username), member.username === state.me && state.away]),
 			member => this.#member(member, conversation),
 		);
 	}
@@ -92,6 +92,7 @@ export class MembersPanel extends View {
 	#actions(name, conversation) {
 		const { actions } = this.app;
 		const isBlocked = this.state.blocked.has(name);
+		const isMuted = this.state.muted.has(name);
 		const trust = this.state.users.get(name)?.trust;
 		const act = (isOffered, words, on) => isOffered && button(words, on, "quiet small", `${words} ${safeRow(name)}`);
 		return box(
@@ -99,6 +100,7 @@ export class MembersPanel extends View {
 			act(trust !== "unencrypted", "Compare", () => actions.showSafetyNumber(name)),
 			act(trust === "changed", "Accept key", () => actions.accept(name)),
 			act("room" in conversation.address, "Chat", () => actions.openDirect(name)),
+			act("room" in conversation.address, isMuted ? "Unmute" : "Mute", () => actions.mute(name, !isMuted)),
 			act(true, isBlocked ? "Unblock" : "Block", () => actions.block(name, !isBlocked)),
 		);
 	}

@@ -8,7 +8,7 @@ import { openConversation } from "./state.js";
 import { View } from "./view.js";
 import { counted } from "./words.js";
 
-/** Rows in the page at a time: while it follows the newest message, and while one reads older ones. */
+/** Rows in the page at a time: following the newest message, and reading older ones */
 const [ROWS_FOLLOWING, ROWS_READING] = [60, 160];
 
 const STEP = 60;

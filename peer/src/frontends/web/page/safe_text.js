@@ -15,7 +15,7 @@ const BLANK =
 /** Control, format, private and unassigned characters, and line separators. */
 const HIDDEN = /[\p{C}\u{2028}\u{2029}]/u;
 
-/** Text that needs no look at each character: printable ASCII and line feeds. */
+/** Printable ASCII and line feeds need no look at each character. */
 const PLAIN = /^[ -~\n]*$/;
 
 const isHidden = c => HIDDEN.test(c) || BLANK.test(c);

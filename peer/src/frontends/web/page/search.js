@@ -43,7 +43,7 @@ function foundRow(app, line) {
 /** Returns an excerpt with its hits marked. */
 function highlighted(excerpt) {
 	const parts = safeRow(excerpt).slice(0, QUOTED).split("*");
-	// An odd number of asterisks means that the text itself has some: then nothing is marked.
+	// With an odd number of asterisks the text itself has some: nothing is marked.
 	return parts.length % 2 ? parts.map((part, at) => (at % 2 ? element("mark", { text: part }) : part)) : [parts.join("*")];
 }
 

@@ -9,7 +9,7 @@ import { conversationOf, readPresence, userOf } from "./state.js";
  * @param {PeerEvent} snapshot
  */
 export function readSnapshot(state, snapshot) {
-	const { username, rooms = [], private_chats = [], users = [], blocked = [], requests } = snapshot;
+	const { username, rooms = [], private_chats = [], users = [], blocked = [], requests, muted } = snapshot;
 	if (!username || username !== state.me) {
 		signOut(state);
 	}
@@ -27,6 +27,7 @@ export function readSnapshot(state, snapshot) {
 		givenName: snapshot.given_name ?? "",
 		blocked: new Set(blocked),
 		requests: new Set(requests),
+		muted: new Set(muted),
 		away: snapshot.away ?? null,
 	});
 	state.users.forEach(user => Object.assign(user, { linked: false, away: null }));

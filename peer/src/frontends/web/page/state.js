@@ -24,6 +24,7 @@ export const newState = () => ({
 	rooms: [],
 	blocked: new Set(),
 	requests: new Set(),
+	muted: new Set(),
 	newKey: "",
 	away: null,
 	waiting: new Map(),

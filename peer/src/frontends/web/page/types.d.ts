@@ -196,6 +196,8 @@ interface State {
 	blocked: Set<string>;
 	/** The users who ask for a private chat. */
 	requests: Set<string>;
+	/** The users who are muted in rooms. */
+	muted: Set<string>;
 	/** The fingerprint of this device's key, while contacts are warned of it. */
 	newKey: string;
 	/** Own messages whose delivery is not complete. */

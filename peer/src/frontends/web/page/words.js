@@ -25,7 +25,6 @@ export function dayName(at, now) {
 	return words + DAY.format(at);
 }
 
-/** Returns a short time for a list: the clock today, the day otherwise. */
 export const shortTime = (at, now) => (dayKey(at) === dayKey(now) ? CLOCK : SHORT_DAY).format(at);
 
 const CHANGES = { joined: "joined", left: "left", offline: "went offline; the seat is kept", online: "is back" };
@@ -67,7 +66,7 @@ export function deliveryDetails({ has, written, waits, failed }) {
 	return rows.length ? rows : ["There were no recipients when it was sent."];
 }
 
-/** Sentences for codes whose own text says less, or names commands of the terminal. */
+/** Sentences for codes whose own text says less */
 const ERRORS = {
 	USERNAME_TAKEN: "This name is taken. Sign in with its password, or choose another name.",
 	INVALID_CREDENTIALS: "The name or the password is wrong. Correct it, or register a new account.",
@@ -109,7 +108,7 @@ const LOSSES = {
 };
 
 /** What stands in place of a message that the word filter hides. */
-export const HIDDEN = "Hidden by your filter.";
+export const HIDDEN = "Hidden: your filter, or muted.";
 
 export const peerAway = "The peer does not answer: it may have crashed. Start it again and open its new link.";
 
