@@ -2,6 +2,7 @@
 //!
 //! One loop serves all; a tab of the browser speaks JSON. Input becomes commands of the service; events and answers become rows.
 
+mod command_arguments;
 mod command_outcome;
 pub(crate) mod connection;
 mod conversations;

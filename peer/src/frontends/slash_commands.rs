@@ -2,19 +2,18 @@
 //!
 //! It drives the parser, `/help` and completion.
 
-use commons::names::{NameError, RoomName, Username};
 use commons::nearest;
-use commons::protocol::with_tracker::RoomsFate;
-use unicode_normalization::UnicodeNormalization;
 
 use crate::api::Command;
 use crate::api::account::AccountCommand;
 use crate::api::administration::AdminCommand;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
-use crate::api::schema::is_end_of_id;
+use crate::frontends::command_arguments::{
+    ArgError, conversation, deletion, export, history, line_id, new_room, optional, room, some, split_word,
+    user,
+};
 use crate::frontends::terminal::admin_input;
-use crate::limits::HISTORY_PAGE;
 
 /// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,97 +256,8 @@ const fn spec(
     Spec { name, aliases, arguments, help, takes, build }
 }
 
-/// The reason why an argument is invalid.
-enum ArgError {
-    Missing,
-    /// The argument is not of the kind that this text describes.
-    Not(&'static str),
-    Name(NameError),
-    /// There is no command of this name.
-    Unknown(String),
-    /// The arguments of `/admin` are wrong, for this reason.
-    Admin(String),
-}
-
-impl From<NameError> for ArgError {
-    fn from(error: NameError) -> Self {
-        Self::Name(error)
-    }
-}
-
 fn run(command: Command) -> Result<ParsedInput, ArgError> {
     Ok(ParsedInput::Run(command))
-}
-
-fn optional<T>(rest: &str, parse: impl Fn(&str) -> Result<T, ArgError>) -> Result<Option<T>, ArgError> {
-    if rest.is_empty() { Ok(None) } else { parse(rest).map(Some) }
-}
-
-fn some(text: &str) -> Result<&str, ArgError> {
-    if text.is_empty() { Err(ArgError::Missing) } else { Ok(text) }
-}
-
-/// Parses `50 sala`, `50` or `sala`: a first word that is a number is the count.
-fn history(rest: &str) -> Result<(usize, Option<Conversation>), ArgError> {
-    let (first, behind) = split_word(rest);
-    match first.parse::<i64>() {
-        Ok(_) => Ok((count(first)?, optional(behind, conversation)?)),
-        Err(_) => Ok((HISTORY_PAGE, optional(rest, conversation)?)),
-    }
-}
-
-/// Parses `chat of may.jsonl in:sala`: a file's name may contain spaces, so the conversation has a prefix.
-fn export(rest: &str) -> Result<(&str, Option<Conversation>), ArgError> {
-    let marked = rest.rsplit_once(" in:").filter(|(_, name)| !name.is_empty());
-    let (file, name) = marked.map_or((rest, None), |(file, name)| (file.trim_end(), Some(name)));
-    Ok((some(file)?, name.map(conversation).transpose()?))
-}
-
-/// Parses the arguments of `/delete-account`: `+rooms` deletes the user's rooms too.
-fn deletion(rest: &str) -> (&str, RoomsFate) {
-    match rest.strip_suffix("+rooms") {
-        Some(name) => (name.trim_end(), RoomsFate::Delete),
-        None => (rest, RoomsFate::HandOn),
-    }
-}
-
-fn count(text: &str) -> Result<usize, ArgError> {
-    text.parse().ok().filter(|count| *count > 0).ok_or(ArgError::Not("N is a number of messages"))
-}
-
-/// Parses the end of a message id, as `/outbox` shows it.
-fn line_id(text: &str) -> Result<String, ArgError> {
-    if is_end_of_id(some(text)?) {
-        Ok(text.to_lowercase())
-    } else {
-        Err(ArgError::Not("ID is what /outbox or a folded message shows, four digits or more"))
-    }
-}
-
-/// Returns a name after Unicode normalisation (NFC): keyboards differ in how they produce accented letters.
-fn normalised(text: &str) -> Result<String, ArgError> {
-    Ok(some(text)?.nfc().collect())
-}
-
-fn room(text: &str) -> Result<RoomName, ArgError> {
-    Ok(RoomName::parse(&normalised(text)?)?)
-}
-
-fn new_room(text: &str) -> Result<RoomName, ArgError> {
-    let room = room(text)?;
-    Ok(RoomName::parse_new(room.as_str())?)
-}
-
-fn user(text: &str) -> Result<Username, ArgError> {
-    Ok(Username::parse(&normalised(text.strip_prefix('@').unwrap_or(text))?)?)
-}
-
-fn conversation(text: &str) -> Result<Conversation, ArgError> {
-    if text.starts_with('@') {
-        user(text).map(Conversation::Private)
-    } else {
-        room(text).map(Conversation::Room)
-    }
 }
 
 /// Parses the arguments of `/msg`: `bob` opens the chat with bob, `bob text` sends a message and opens nothing.
@@ -358,12 +268,6 @@ fn private(rest: &str) -> Result<ParsedInput, ArgError> {
         "" => Command::Open { conversation: Conversation::Private(to) },
         text => Command::send_private(to, text),
     })
-}
-
-/// Splits a text into its first word and the rest.
-fn split_word(text: &str) -> (&str, &str) {
-    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    (word, rest.trim_start_matches(' '))
 }
 
 impl Spec {
@@ -441,7 +345,11 @@ fn nearest(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use commons::names::{RoomName, Username};
+    use commons::protocol::with_tracker::RoomsFate;
+
     use super::*;
+    use crate::limits::HISTORY_PAGE;
 
     fn sala() -> RoomName {
         RoomName::parse("sala").unwrap()
