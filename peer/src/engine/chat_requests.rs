@@ -37,11 +37,11 @@ impl Engine {
     }
 
     /// Accepts the chats of users who share a room by now.
-    pub(in crate::engine) fn settle_requests(&mut self, effects: &mut Effects) {
-        let settled = self.chat.settle_requests();
-        if !settled.is_empty() {
+    pub(in crate::engine) fn end_shared_requests(&mut self, effects: &mut Effects) {
+        let ended = self.chat.end_shared_requests();
+        if !ended.is_empty() {
             self.sync.keys_added();
-            effects.publish(settled);
+            effects.publish(ended);
         }
     }
 

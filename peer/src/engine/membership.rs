@@ -68,7 +68,7 @@ impl Engine {
             self.give_up_soon(id, now);
         }
         removed.into_iter().for_each(|room| self.give_up_soon(room, now));
-        self.settle_requests(effects);
+        self.end_shared_requests(effects);
         self.release_held_back(now, effects);
         if is_changed {
             self.sync.membership_changed();

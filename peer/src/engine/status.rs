@@ -47,7 +47,7 @@ impl Engine {
             available_rooms: self.chat.offered().cloned().collect(),
             users: self.shown_users().into_iter().map(|user| self.user_state(user)).collect(),
             blocked: self.chat.blocked().iter().cloned().collect(),
-            requests: self.chat.asking().cloned().collect(),
+            requests: self.chat.requesters().cloned().collect(),
             away: self.away.own().cloned(),
             history_locked: self.history_lock.is_locked(now),
             ..signed_out

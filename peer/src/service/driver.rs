@@ -27,6 +27,7 @@ use crate::engine::pending_sign_in::PendingSignIn;
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{self, EventBus, Row, Subscription};
 use crate::history::request::Request;
+use crate::identity::contacts::ContactsError;
 use crate::peer_communication::frame::Frame;
 use crate::peer_communication::key_request::KeyReply;
 use crate::peer_communication::known_keys_handle::CalledKeyRequest;
@@ -364,17 +365,12 @@ impl Driver {
                     (user, found.map(|found| found.map(Box::new)))
                 });
             }
-            Effect::WritePins(ticket, pins) => {
-                let outcome = contacts.store_pins(|| pins).map_err(CommandError::from);
-                return Some(Input::FileWritten(ticket, outcome));
+            Effect::WritePins(ticket, pins) => return Some(written(ticket, contacts.store_pins(|| pins))),
+            Effect::WriteAccepted(ticket, users) => {
+                return Some(written(ticket, contacts.store_accepted(&users)));
             }
-            Effect::WriteAccepted(ticket, accepted) => {
-                let outcome = contacts.store_accepted(&accepted).map_err(CommandError::from);
-                return Some(Input::FileWritten(Some(ticket), outcome));
-            }
-            Effect::WriteBlocked(ticket, blocked) => {
-                let outcome = contacts.store_blocked(&blocked).map_err(CommandError::from);
-                return Some(Input::FileWritten(Some(ticket), outcome));
+            Effect::WriteBlocked(ticket, users) => {
+                return Some(written(ticket, contacts.store_blocked(&users)));
             }
         }
         None
@@ -402,6 +398,10 @@ impl Driver {
         let _ = self.failure.set(error);
         self.event_bus.end();
     }
+}
+
+fn written(ticket: impl Into<Option<Ticket>>, outcome: Result<(), ContactsError>) -> Input {
+    Input::FileWritten(ticket.into(), outcome.map_err(CommandError::from))
 }
 
 fn now() -> Now {

@@ -3,6 +3,7 @@
 //! It does no I/O. Snapshots, messages and answers go in, and events come out. The time is an argument.
 
 mod admission;
+mod chat_requests;
 mod entering;
 pub(crate) mod held_back;
 pub(crate) mod known_names;
@@ -28,9 +29,9 @@ use crate::api::missing_conversation::MissingConversation;
 use crate::api::status::LinkState;
 use crate::api::status::TrackerState;
 use crate::api::tracker_loss::TrackerLoss;
+use crate::engine::chat::chat_requests::ChatRequests;
 use crate::engine::chat::held_back::PendingMembership;
 use crate::engine::chat::known_names::KnownNames;
-use crate::engine::chat::requests::ChatRequests;
 use crate::history::membership::Membership;
 use crate::history::remembered_room::RememberedRoom;
 use crate::limits::RETURN_GRACE;

@@ -3,92 +3,42 @@
 //! The first messages of such a user are stored and shown, marked as a request. All further ones are refused, so they wait
 //! at their author, until this user replies or accepts. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::Event;
 use crate::engine::chat::Chat;
+use crate::engine::chat::chat_requests::{ChatRequests, Requester};
 use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::history::conversation::ConversationId;
-use crate::history::message::SignedMessage;
 use crate::limits::{CHAT_REQUESTS_MAX, REQUEST_MESSAGES};
 
-/// The users who ask for a private chat, and those who need not ask.
-#[derive(Debug, Default)]
-pub(crate) struct ChatRequests {
-    /// The users whose chats were accepted by a command, on this device.
-    accepted: BTreeSet<Username>,
-    /// The users to whom this user has written in private.
-    answered: BTreeSet<Username>,
-    asking: BTreeMap<Username, Asking>,
-}
-
-/// A user who asks for a private chat.
-#[derive(Debug, Default)]
-struct Asking {
-    /// The ids of the messages that were admitted.
-    ids: BTreeSet<Uuid>,
-    /// Whether a message was refused. All later ones are refused too, so that none leaves a gap before it.
-    is_full: bool,
-}
-
-impl Asking {
-    /// Notes a message, unless there are too many.
-    fn note(&mut self, id: Uuid) -> bool {
-        let has_room = !self.is_full && self.ids.len() < REQUEST_MESSAGES;
-        let is_admitted = self.ids.contains(&id) || (has_room && self.ids.insert(id));
-        self.is_full |= !is_admitted;
-        is_admitted
-    }
-
-    /// Returns the number of messages that are admitted. A cut is made only behind a complete signed batch.
-    fn admitted(&mut self, messages: &[SignedMessage]) -> usize {
-        let (mut noted, mut complete) = (Vec::new(), 0);
-        for (at, message) in messages.iter().enumerate() {
-            let is_new = !self.ids.contains(&message.id);
-            if !self.note(message.id) {
-                for id in noted.drain(..) {
-                    self.ids.remove(&id);
-                }
-                return complete;
-            }
-            if is_new {
-                noted.push(message.id);
-            }
-            if message.provenance.ends_batch() {
-                (noted, complete) = (Vec::new(), at + 1);
-            }
-        }
-        messages.len()
-    }
-}
-
 impl Chat {
-    /// Sets who need not ask: the accepted users and those to whom this user has written. `asking` are the other users
+    /// Sets who need not ask: the accepted users and those to whom this user has written. `unanswered` are the other users
     /// whose private messages are stored, with the ids of the first ones.
     pub(crate) fn resume_requests(
         &mut self,
         accepted: BTreeSet<Username>,
         answered: BTreeSet<Username>,
-        asking: Vec<(Username, Vec<Uuid>)>,
+        unanswered: Vec<(Username, Vec<Uuid>)>,
     ) {
-        let asking = asking.into_iter().filter(|(user, _)| !accepted.contains(user)).map(|(user, ids)| {
+        let open = unanswered.into_iter().filter(|(user, _)| !accepted.contains(user)).map(|(user, ids)| {
             let ids: BTreeSet<_> = ids.into_iter().collect();
-            (user, Asking { is_full: ids.len() > REQUEST_MESSAGES, ids })
+            (user, Requester { is_full: ids.len() > REQUEST_MESSAGES, ids })
         });
-        self.requests = ChatRequests { asking: asking.collect(), accepted, answered };
+        self.requests = ChatRequests { open: open.collect(), accepted, answered };
     }
 
     /// Returns whether messages of a user are a request for a private chat.
     pub(crate) fn is_request(&self, user: &Username) -> bool {
-        self.requests.asking.contains_key(user) && !self.need_not_ask(user)
+        self.requests.open.contains_key(user) && !self.needs_no_request(user)
     }
 
     /// Returns the users who ask for a private chat.
-    pub(crate) fn asking(&self) -> impl Iterator<Item = &Username> {
-        self.requests.asking.keys().filter(|user| !self.need_not_ask(user))
+    pub(crate) fn requesters(&self) -> impl Iterator<Item = &Username> {
+        self.requests.open.keys().filter(|user| !self.needs_no_request(user))
     }
 
     /// Returns the users whose chats were accepted by a command.
@@ -100,10 +50,10 @@ impl Chat {
     /// user before the chat is accepted.
     pub(crate) fn is_full_request(&self, conversation: &ConversationId) -> bool {
         let ConversationId::Private(user) = conversation else { return false };
-        self.is_request(user) && self.requests.asking.get(user).is_some_and(|asking| asking.is_full)
+        self.is_request(user) && self.requests.open.get(user).is_some_and(|requester| requester.is_full)
     }
 
-    fn need_not_ask(&self, user: &Username) -> bool {
+    fn needs_no_request(&self, user: &Username) -> bool {
         let ChatRequests { accepted, answered, .. } = &self.requests;
         accepted.contains(user)
             || answered.contains(user)
@@ -118,27 +68,27 @@ impl Chat {
         is_limited: bool,
     ) -> (Option<Inbound>, Option<Event>) {
         let from = inbound.from.clone();
-        let has_chat = self.private.contains_key(&from) && !self.requests.asking.contains_key(&from);
+        let has_chat = self.private.contains_key(&from) && !self.requests.open.contains_key(&from);
         let is_by_other = match &inbound.messages {
             InboundMessages::Unsigned(_) => true,
             InboundMessages::Signed(batch) => batch.messages.iter().any(|message| message.author != self.me),
         };
-        if !is_by_other || has_chat || self.blocked.contains(&from) || self.need_not_ask(&from) {
+        if !is_by_other || has_chat || self.blocked.contains(&from) || self.needs_no_request(&from) {
             return (Some(inbound), None);
         }
-        let asking = &mut self.requests.asking;
-        let is_new = !asking.contains_key(&from);
-        if is_new && asking.len() >= CHAT_REQUESTS_MAX {
+        let open = &mut self.requests.open;
+        let is_new = !open.contains_key(&from);
+        if is_new && open.len() >= CHAT_REQUESTS_MAX {
             return (None, None);
         }
-        let asking = asking.entry(from.clone()).or_default();
+        let requester = open.entry(from.clone()).or_default();
         let passes = match &mut inbound.messages {
-            InboundMessages::Unsigned(message) => asking.note(message.id) || !is_limited,
+            InboundMessages::Unsigned(message) => requester.note(message.id) || !is_limited,
             InboundMessages::Signed(batch) => {
                 let messages = std::mem::take(&mut batch.messages);
                 let (own, mut others): (Vec<_>, Vec<_>) =
                     messages.into_iter().partition(|message| message.author == self.me);
-                others.truncate(asking.admitted(&others));
+                others.truncate(requester.admitted(&others));
                 batch.messages = own.into_iter().chain(others).collect();
                 !batch.messages.is_empty()
             }
@@ -148,21 +98,21 @@ impl Chat {
 
     /// Accepts the chat with a user for good. Returns an event if that user was asking.
     pub(crate) fn accept_chat(&mut self, user: &Username, is_by_command: bool) -> Option<Event> {
-        let ChatRequests { accepted, answered, asking } = &mut self.requests;
+        let ChatRequests { accepted, answered, open } = &mut self.requests;
         if is_by_command {
             accepted.insert(user.clone())
         } else {
             answered.insert(user.clone())
         };
-        asking.remove(user).map(|_| Event::ChatAccepted { user: user.clone() })
+        open.remove(user).map(|_| Event::ChatAccepted { user: user.clone() })
     }
 
     /// Ends the requests of users who share a room by now. Returns their events.
-    pub(crate) fn settle_requests(&mut self) -> Vec<Event> {
+    pub(crate) fn end_shared_requests(&mut self) -> Vec<Event> {
         let users: Vec<_> =
-            self.requests.asking.keys().filter(|user| self.need_not_ask(user)).cloned().collect();
+            self.requests.open.keys().filter(|user| self.needs_no_request(user)).cloned().collect();
         for user in &users {
-            self.requests.asking.remove(user);
+            self.requests.open.remove(user);
         }
         users.into_iter().map(|user| Event::ChatAccepted { user }).collect()
     }
@@ -171,6 +121,7 @@ impl Chat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::message::SignedMessage;
     use crate::history::testing::{ANA, BOB, CARLA, history, private, say, user};
     use crate::peer_communication::link_report::{MessageBatch, PlainMessage};
 
@@ -237,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn user_of_a_chat_or_an_answered_user_need_not_ask() {
+    fn user_of_a_chat_or_an_answered_user_needs_no_request() {
         let mut chat = Chat::new(user(ANA));
         chat.begin_private(user(BOB), None);
         assert_eq!(screen(&mut chat, unsigned(BOB, 1)), (1, false));
@@ -248,7 +199,7 @@ mod tests {
             assert_eq!(screen(&mut chat, unsigned(name, id as u128)), (1, false));
         }
         // The control: a request of an earlier run is still one, and full.
-        assert_eq!(chat.asking().collect::<Vec<_>>(), [&user("dora")]);
+        assert_eq!(chat.requesters().collect::<Vec<_>>(), [&user("dora")]);
         assert_eq!(screen(&mut chat, unsigned("dora", 10)), (0, false));
     }
 

@@ -25,6 +25,7 @@ pub(crate) mod input_history;
 pub(crate) mod layout;
 pub(crate) mod losses;
 pub mod message_rows;
+pub(crate) mod request_rows;
 pub(crate) mod retry_wait;
 pub(crate) mod room_rows;
 pub mod sanitize;

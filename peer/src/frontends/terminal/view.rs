@@ -35,8 +35,8 @@ use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
 use crate::frontends::terminal::unread::{Unread, UnreadMessages};
 use crate::frontends::terminal::welcome::Welcome;
-use crate::frontends::terminal::{admin_rows, tracker_rows};
-use crate::limits::{MESSAGE_ROWS, REQUEST_MESSAGES, SCROLLBACK};
+use crate::frontends::terminal::{admin_rows, request_rows, tracker_rows};
+use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
 
 /// The state of the screen, as far as later rows depend on it.
 pub struct View {
@@ -170,10 +170,8 @@ impl View {
                 self.folded.keep(&message);
                 self.message_row(conversation, &message, moment)
             }
-            Event::ChatRequest { user } => vec![self.paint.system(&request_row(user))],
-            Event::ChatAccepted { user } => {
-                vec![self.paint.system(&format!("*** the chat with {user} is accepted"))]
-            }
+            Event::ChatRequest { user } => request_rows::opened(self.paint, user),
+            Event::ChatAccepted { user } => request_rows::accepted(self.paint, user),
             Event::Tracker { state, reason } => self.connections.tracker(self.paint, *state, *reason),
             Event::TrackerMoved { from, to } => vec![self.paint.system(&tracker_rows::moved(from, to))],
             Event::Presence { user, away } if *user == self.you => {
@@ -217,10 +215,6 @@ impl View {
         self.shown = Some(conversation);
         // A room that was just created has no earlier messages.
         self.scrollback.is_due = room.revision > 1;
-        self.room_header(room)
-    }
-
-    fn room_header(&self, room: &RoomSnapshot) -> Vec<String> {
         self.room_rows().header(room)
     }
 
@@ -341,13 +335,10 @@ impl View {
             None => Vec::new(),
             Some(Conversation::Room(name)) => {
                 let room = self.conversations.rooms().find(name);
-                room.map(|room| self.room_header(room)).unwrap_or_default()
+                room.map(|room| self.room_rows().header(room)).unwrap_or_default()
             }
-            Some(Conversation::Private(user)) => {
-                let title = format!("── @{user} ── goes to {user} alone; /leave closes it");
-                let is_request = self.shown.as_ref().is_some_and(|open| self.conversations.is_request(open));
-                let request = is_request.then(|| self.paint.system(&request_row(user)));
-                [self.paint.system(&title)].into_iter().chain(request).collect()
+            Some(open @ Conversation::Private(user)) => {
+                request_rows::header(self.paint, user, self.conversations.is_request(open))
             }
         }
     }
@@ -431,14 +422,6 @@ impl View {
     fn tables(&self, columns: Option<usize>) -> Tables<'_> {
         Tables { paint: self.paint, you: Some(&self.you), columns }
     }
-}
-
-/// The row that says what to do about a request for a private chat.
-fn request_row(user: &Username) -> String {
-    format!(
-        "*** {user}, with whom you share no room, asks for a chat. A reply or /accept-chat {user} accepts it, /block {user} \
-         refuses it. Until then at most {REQUEST_MESSAGES} messages come"
-    )
 }
 
 #[cfg(test)]
