@@ -366,12 +366,8 @@ impl Driver {
                 });
             }
             Effect::WritePins(ticket, pins) => return Some(written(ticket, contacts.store_pins(|| pins))),
-            Effect::WriteAccepted(ticket, users) => {
-                return Some(written(ticket, contacts.store_accepted(&users)));
-            }
-            Effect::WriteBlocked(ticket, users) => {
-                return Some(written(ticket, contacts.store_blocked(&users)));
-            }
+            Effect::WriteAccepted(ticket, of) => return Some(written(ticket, contacts.store_accepted(&of))),
+            Effect::WriteBlocked(ticket, of) => return Some(written(ticket, contacts.store_blocked(&of))),
         }
         None
     }

@@ -12,6 +12,7 @@ pub(crate) mod engine_handle;
 mod filter_file;
 mod history_commands;
 mod listen_address;
+mod local_data;
 mod loss;
 mod moved_tracker;
 mod muted;
@@ -44,7 +45,6 @@ use commons::net::plaintext::Plaintext;
 use commons::net::socket::Listener;
 use commons::net::tls::Purpose;
 use commons::tracker_address::TrackerAddress;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -53,12 +53,8 @@ use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::engine_start::EngineStart;
-use crate::history::History;
-use crate::history::history_db::{Author, InitialState, Place};
-use crate::history::report::Report;
-use crate::identity::contacts::Contacts;
+use crate::history::history_db::{Author, Place};
 use crate::identity::device_key::identity;
-use crate::identity::known_keys::KnownKeys;
 use crate::identity::known_trackers::KnownTrackers;
 use crate::identity::profile::{self, Profile};
 use crate::identity::recognised_password::RecognisedPassword;
@@ -72,7 +68,7 @@ use crate::service::driver_request::Resources;
 use crate::service::engine_handle::EngineHandle;
 use crate::service::filter_file::FilterFile;
 use crate::service::listen_address::listen_address;
-use crate::service::muted::Muted;
+use crate::service::local_data::LocalData;
 use crate::service::sign_in::DeviceKey;
 use crate::service::start_error::StartError;
 use crate::service::tracker_error::from_tracker;
@@ -111,26 +107,12 @@ pub enum Keep {
     InMemory,
 }
 
-/// The history, the reports that it sends, and its content when it was opened.
-type OpenedHistory = (History, mpsc::Receiver<Report>, InitialState);
-
-/// The data that this device stores under the user's key.
-struct Local {
-    contacts: Contacts,
-    blocked: BTreeSet<Username>,
-    muted: Muted,
-    /// The users whose private chats were accepted.
-    accepted: BTreeSet<Username>,
-    known_keys: KnownKeys,
-    history: OpenedHistory,
-}
-
 /// A user who may use this peer.
 struct Admitted {
     seed: Seed,
     /// True if the key was bound just now to an existing account.
     fresh: bool,
-    local: Local,
+    local: LocalData,
     /// The key for a later sign-in, if the tracker could not be reached.
     unreached: Option<DeviceKey>,
 }
@@ -268,7 +250,7 @@ impl PeerService {
                 return Err(error);
             }
         };
-        let Local { contacts, blocked, muted, accepted, mut known_keys, history } = local;
+        let LocalData { contacts, blocked, muted, accepted, mut known_keys, history } = local;
         let learned =
             self.learn_own_keys(unreached.is_none(), (&sign_in.username, &seed), &contacts, &mut known_keys);
         let proof = learned.await.and_then(|()| Ok(identity(&seed, Purpose::Link)?));
@@ -341,30 +323,12 @@ impl PeerService {
         profile: &Profile,
         user: &Username,
         seed: &Seed,
-    ) -> Result<Local, CommandError> {
-        let contacts = Contacts::of(profile.folder(), seed);
-        let (blocked, accepted) = (contacts.blocked()?, contacts.accepted()?);
-        let known_keys = KnownKeys::new(contacts.pins()?);
-        let muted = Muted::open(Contacts::of(profile.folder(), seed))?;
-        let history = self.history(profile, user, seed).await?;
-        Ok(Local { contacts, blocked, muted, accepted, known_keys, history })
-    }
-
-    /// Opens the history of the user's conversations.
-    async fn history(
-        &self,
-        profile: &Profile,
-        user: &Username,
-        seed: &Seed,
-    ) -> Result<OpenedHistory, CommandError> {
-        let storage = match self.config.keep {
+    ) -> Result<LocalData, CommandError> {
+        let place = match self.config.keep {
             Keep::OnDisk => Place::File(profile.folder().to_owned()),
             Keep::InMemory => Place::Memory,
         };
-        let author = Author { username: user.clone(), seed: seed.clone() };
-        let opened = tokio::task::spawn_blocking(move || History::open(&storage, &author)).await;
-        let opened = opened.map_err(|error| CommandError::Local(error.to_string()))?;
-        opened.map_err(|error| CommandError::Local(error.to_string()))
+        LocalData::open(profile.folder(), Author { username: user.clone(), seed: seed.clone() }, place).await
     }
 
     /// Signs in. If the tracker cannot be reached, the local data is opened without it.
@@ -389,7 +353,7 @@ impl PeerService {
                 Ok(Admitted { seed, fresh: false, local, unreached: Some(key) })
             }
             (Err(error), known) => {
-                if let Some(Local { history: (history, ..), .. }) = known {
+                if let Some(LocalData { history: (history, ..), .. }) = known {
                     history.close().await;
                 }
                 Err(error)
