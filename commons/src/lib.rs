@@ -18,6 +18,7 @@
 
 pub mod address_range;
 pub mod confusables;
+pub mod counted;
 pub mod digest;
 pub mod endorsement;
 pub mod incarnation;
@@ -37,6 +38,7 @@ pub mod room_log;
 pub mod settings;
 pub mod snapshot;
 pub mod time_forms;
+pub mod timestamp;
 pub mod tracker_address;
 pub mod user;
 pub mod version;

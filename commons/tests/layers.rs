@@ -68,7 +68,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["snapshot", "user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names", "address_range", "digest", "incarnation"],
-            &["nearest", "confusables", "time_forms"],
+            &["nearest", "confusables", "time_forms", "counted", "timestamp"],
             &["limits"],
         ],
     ),

@@ -252,7 +252,7 @@ async fn restore_takes_a_new_folder_only() {
     assert!(text.contains("is not empty"), "{text}");
     assert_eq!(names(&tracker.data()), before);
     let text = done("restore", &tracker.backup(), &tracker.restored()).await;
-    assert!(text.contains("1 accounts, 1 rooms"), "{text}");
+    assert!(text.contains("1 account, 1 room"), "{text}");
     let checked = done("check", &tracker.restored(), &tracker.restored()).await;
     assert_eq!(checked, done("check", &tracker.backup(), &tracker.data()).await);
     for name in names(&tracker.restored()) {

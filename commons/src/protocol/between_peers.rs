@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::incarnation::Incarnation;
 use crate::keys::{PublicKey, Signature};
 use crate::protocol::provenance::{Provenance, StreamSpans};
+use crate::timestamp::milliseconds_if_any;
 
 /// A frame between peers. Texts are borrowed from the received frame, because most are read once and moved on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ pub struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// Time of writing by the author's clock.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_milliseconds")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "milliseconds_if_any")]
     pub sent_at: Option<DateTime<Utc>>,
     /// The id of the room, new for each creation. It is absent in private messages, in LINES, and from programs that
     /// keep no provenance.
@@ -266,11 +267,6 @@ pub const KEY_CHANGED: &str = "KEY_CHANGED";
 /// Code of a refused HELLO: the key cannot be checked, because the tracker did not answer or announces others. The
 /// dialer tries again later.
 pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
-
-/// Writes a time in whole milliseconds.
-fn in_milliseconds<S: Serializer>(time: &Option<DateTime<Utc>>, out: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).serialize(out)
-}
 
 #[cfg(test)]
 mod tests {

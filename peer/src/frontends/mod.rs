@@ -27,6 +27,7 @@ pub mod web;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
+use commons::counted::counted;
 use commons::names::Username;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -300,7 +301,10 @@ impl Frontend {
             }
             UserInput::TooFast(lines) => {
                 return self
-                    .refuse(&CommandError::usage(&format!("{lines} lines came too fast: lost")))
+                    .refuse(&CommandError::usage(&format!(
+                        "{} came too fast: lost",
+                        counted(lines, "line", "lines")
+                    )))
                     .await;
             }
         };

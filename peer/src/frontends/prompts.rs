@@ -2,6 +2,8 @@
 //!
 //! Passwords are not shown while they are typed. Confirmations are.
 
+use commons::counted::counted;
+
 use crate::api::Command;
 use crate::api::error::CommandError;
 use crate::api::loss::Loss;
@@ -12,7 +14,6 @@ use crate::frontends::new_password::PROMPTS;
 use crate::frontends::output::OutputClosed;
 use crate::frontends::pending_prompts::PromptStep;
 use crate::frontends::renderer::Renderer;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::losses::{Warning, rooms_question, warning};
 use crate::identity::password::Password;
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use commons::counted::counted;
 use commons::names::Username;
 use commons::peer::Peer;
 use commons::room::Room;
@@ -124,7 +125,14 @@ impl Found {
         let [users, rooms, peers] =
             [users.contents.entries.len(), rooms.contents.entries.len(), peers.contents.entries.len()];
         let [admins, bans] = [admins.contents.entries.len(), bans.contents.entries.len()];
-        format!("{users} accounts, {rooms} rooms, {peers} peers, {admins} admins, {bans} bans")
+        [
+            counted(users, "account", "accounts"),
+            counted(rooms, "room", "rooms"),
+            counted(peers, "peer", "peers"),
+            counted(admins, "admin", "admins"),
+            counted(bans, "ban", "bans"),
+        ]
+        .join(", ")
     }
 
     /// Removes rooms, keys and the admin role of user names that have no account. Otherwise the next user who registers such a name

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use commons::counted::counted;
+
 use crate::limits::{SAMPLE_INTERVAL, SAMPLES_MAX};
 use crate::metrics::Verdict;
 use crate::status::chart::svg;
@@ -28,11 +30,11 @@ pub(crate) const STYLE: &str = include_str!("page.css");
 /// Writes the page. `intervals` are those of the last hour, the latest last.
 pub(crate) fn html(reading: &Reading, intervals: &[Interval]) -> String {
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tracker: {sessions} sessions</title>\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tracker: {sessions}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"{refresh}\">\
          <link rel=\"stylesheet\" href=\"/page.css\"></head><body><header><h1>Tracker</h1>\
          <p>version {version}, up {uptime}</p></header><main>",
-        sessions = reading.load.sessions,
+        sessions = counted(reading.load.sessions, "session", "sessions"),
         refresh = SAMPLE_INTERVAL.as_secs(),
         version = env!("CARGO_PKG_VERSION"),
         uptime = rough(reading.uptime),

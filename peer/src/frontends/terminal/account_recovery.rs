@@ -3,11 +3,11 @@
 //! Either the tracker lost the account, or its password was changed elsewhere. The tracker does not say which, so that
 //! nobody can find out which accounts exist.
 
+use commons::counted::counted;
 use commons::names::Username;
 
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::start_prompts::{
     SignInError, print, prompt_hidden, prompt_password, prompt_yes,

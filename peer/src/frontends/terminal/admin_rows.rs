@@ -1,12 +1,12 @@
 //! The rows of an admin's answers, and of announcements. Pure.
 
 use chrono::{DateTime, Utc};
+use commons::counted::counted;
 use commons::limits::ANNOUNCEMENT_MAX;
 use commons::names::Username;
 use commons::protocol::administration::{BanTarget, ListedBan, ListedSession};
 
 use crate::api::administration::{AdminAnswer, AdminCommand, AdminEvent, UserSession};
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;

@@ -2,6 +2,7 @@
 //!
 //! It is an answer, or an error with advice.
 
+use commons::counted::counted;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
 
@@ -11,7 +12,6 @@ use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::frontends::terminal::admin_rows;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::retry_wait::with_wait;
 use crate::frontends::terminal::sanitize::sanitize;

@@ -3,9 +3,9 @@
 //! `/conversations` shows it.
 
 use chrono::{DateTime, FixedOffset, Utc};
+use commons::counted::counted;
 
 use crate::api::past::{ConversationSummary, PastConversation};
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::scrollback::address;
 use crate::frontends::terminal::tables::Tables;
 

@@ -3,12 +3,12 @@
 //! The rows after the first are indented, so that no text can look like another member's message.
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
+use commons::counted::counted;
 use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::Event;
 use crate::api::past::PastMessage;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{width, wrap};
 use crate::frontends::terminal::sanitize::display_safe_lines;
 use crate::frontends::terminal::style::Style;

@@ -11,7 +11,6 @@ pub(crate) mod away_row;
 pub(crate) mod completion;
 pub(crate) mod connections;
 pub(crate) mod conversation_rows;
-pub(crate) mod counted;
 pub(crate) mod date_rows;
 pub(crate) mod delivery_notices;
 pub(crate) mod drawing;

@@ -2,10 +2,10 @@
 //!
 //! They show its members and its changes.
 
+use commons::counted::counted;
 use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;

@@ -2,6 +2,7 @@
 //!
 //! They appear in `/history`, `/search`, and when a conversation is opened.
 
+use commons::counted::counted;
 use commons::names::{RoomName, Username};
 use uuid::Uuid;
 
@@ -9,7 +10,6 @@ use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::past::{FoundMessage, PastConversation, PastMessage};
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use commons::counted::counted;
 use commons::limits::PASSWORD_MIN_CHARS;
 use commons::names::Username;
 use commons::protocol::with_tracker::ErrorCode;
@@ -11,7 +12,6 @@ use commons::protocol::with_tracker::ErrorCode;
 use crate::api::error::CommandError;
 use crate::api::sign_in::SignIn;
 use crate::frontends::terminal::account_recovery::come_back;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::sign_in_attempt::try_in;
 use crate::frontends::terminal::sign_in_options::{PasswordSource, SignInOptions};

@@ -5,6 +5,7 @@
 use std::cmp::max;
 use std::collections::BTreeSet;
 
+use commons::counted::counted;
 use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::{BoundKey, ListedPeer};
@@ -14,7 +15,6 @@ use crate::api::conversation::Conversation;
 use crate::api::past::{OwnMessage, WaitingMessage};
 use crate::api::status::{MemberStatus, OnlineUser, Status, TrackerState, Trust};
 use crate::frontends::terminal::away_row::away_words;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::{pad, shorten, width};
 use crate::frontends::terminal::message_rows::{Moment, clock};
 use crate::frontends::terminal::sanitize::{display_safe_lines, sanitize};

@@ -2,11 +2,11 @@
 //!
 //! It shows the user's name, the other users, the rooms, and the next command to type.
 
+use commons::counted::counted;
 use commons::names::Username;
 use commons::protocol::with_tracker::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::style::Style;
 
