@@ -91,15 +91,17 @@ impl<T: Record> Collection<T> {
 
     /// Whether another entry has a key that looks like this one.
     pub(crate) fn has_look_alike(&self, key: &str) -> bool {
-        self.committed().has_look_alike(key)
+        T::skeleton(key).is_some_and(|skeleton| self.committed().has_look_alike(key, &skeleton))
     }
 
     /// Claims the key of an entry that is about to be created. Returns `None` if a key that looks like it is taken or
     /// claimed. Hold the claim until the entry is created: of two look-alikes at the same moment, one is created.
     pub(crate) fn claim(&self, key: &str) -> Option<NameClaim> {
-        let claim = self.claims.claim(T::skeleton(key).unwrap_or_else(|| key.to_owned()))?;
+        let skeleton = T::skeleton(key);
+        let claim = self.claims.claim(skeleton.clone().unwrap_or_else(|| key.to_owned()))?;
         // The order matters: an entry is visible before its claim ends.
-        (!self.has_look_alike(key)).then_some(claim)
+        let is_taken = skeleton.is_some_and(|skeleton| self.committed().has_look_alike(key, &skeleton));
+        (!is_taken).then_some(claim)
     }
 
     /// The times of writing changes to the disk.

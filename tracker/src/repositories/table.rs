@@ -90,10 +90,10 @@ impl<T: Record> Table<T> {
     }
 
     /// Whether another entry has a key that looks like this one.
-    pub(crate) fn has_look_alike(&self, key: &str) -> bool {
+    /// `skeleton` is the skeleton of the key.
+    pub(crate) fn has_look_alike(&self, key: &str, skeleton: &str) -> bool {
         let own = u32::from(self.entries.contains_key(key));
-        let alike = self.skeleton_hash(key).and_then(|hash| self.skeletons.get(&hash));
-        alike.is_some_and(|count| *count > own)
+        self.skeletons.get(&self.hasher.hash_one(skeleton)).is_some_and(|count| *count > own)
     }
 
     fn count_skeleton(&mut self, key: &str) {
