@@ -29,6 +29,7 @@ use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
+use commons::timestamp::milliseconds;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -319,6 +320,7 @@ pub enum Event {
         /// The text of the message.
         content: UntrustedText,
         /// The time of sending, by the author's clock.
+        #[serde(serialize_with = "milliseconds")]
         sent_at: DateTime<Utc>,
         /// True if the message came with a backlog, rather than as it was sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -365,6 +367,7 @@ pub enum Event {
         /// The text of the message, which may have been pasted.
         content: UntrustedText,
         /// The time of sending, by the clock of this device.
+        #[serde(serialize_with = "milliseconds")]
         sent_at: DateTime<Utc>,
         /// The users to whom it goes; `None` if it comes again from the history.
         #[serde(default, skip_serializing_if = "Option::is_none")]

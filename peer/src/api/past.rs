@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
+use commons::timestamp::{milliseconds, milliseconds_if_any};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -49,6 +50,7 @@ pub struct PastMessage {
     /// The text of the message.
     pub content: UntrustedText,
     /// The time of sending, by the author's clock.
+    #[serde(serialize_with = "milliseconds")]
     pub sent_at: DateTime<Utc>,
     /// True if the author's key authenticates the message: by a signature, or in a private chat by the link.
     pub signed: bool,
@@ -104,10 +106,10 @@ pub struct ConversationSummary {
     /// The number of stored messages.
     pub messages: u64,
     /// The time of the earliest message, by its author's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "milliseconds_if_any")]
     pub first: Option<DateTime<Utc>>,
     /// The time of the latest message, by its author's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "milliseconds_if_any")]
     pub last: Option<DateTime<Utc>>,
     /// The number of messages received since the conversation was last open.
     pub unread: usize,
@@ -140,6 +142,7 @@ pub struct OwnMessage {
     /// The text of the message.
     pub content: UntrustedText,
     /// The time of sending, by this device's clock.
+    #[serde(serialize_with = "milliseconds")]
     pub sent_at: DateTime<Utc>,
     /// The recipients that acknowledged it.
     pub has: Vec<Username>,

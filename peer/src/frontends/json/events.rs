@@ -118,7 +118,7 @@ mod tests {
                     muted: false,
                 },
                 json!({"event": "message", "id": zero, "room": null, "from": "bob", "content": content,
-                       "sent_at": "1970-01-01T00:00:00Z"}),
+                       "sent_at": "1970-01-01T00:00:00.000Z"}),
             ),
             (
                 Event::Sent {
@@ -128,7 +128,7 @@ mod tests {
                     sent_at: DateTime::UNIX_EPOCH,
                     recipients: None,
                 },
-                json!({"event": "sent", "id": zero, "room": "sala", "content": "x", "sent_at": "1970-01-01T00:00:00Z"}),
+                json!({"event": "sent", "id": zero, "room": "sala", "content": "x", "sent_at": "1970-01-01T00:00:00.000Z"}),
             ),
             (
                 Event::Sent {
@@ -138,7 +138,7 @@ mod tests {
                     sent_at: DateTime::UNIX_EPOCH,
                     recipients: Some(vec![bob.clone()]),
                 },
-                json!({"event": "sent", "id": zero, "to": "bob", "content": "x", "sent_at": "1970-01-01T00:00:00Z",
+                json!({"event": "sent", "id": zero, "to": "bob", "content": "x", "sent_at": "1970-01-01T00:00:00.000Z",
                        "recipients": ["bob"]}),
             ),
             (
