@@ -1,4 +1,12 @@
-//! The count of messages that a user missed while away.
+//! The count of messages that a user missed while away, and the rule that says which messages are late.
+//!
+//! A message is late if it was announced as missed. So the two always agree:
+//!
+//! - The first HAVE of each member on a new link counts the messages that are lacking here.
+//! - The count is announced before the first message of a backlog is shown. A message of the backlog that is not counted yet
+//!   is added to it.
+//! - A message that arrives live is taken off the count if it is not announced yet. It was only on its way, so it is not
+//!   late.
 //!
 //! Several members report overlapping ranges of messages, but each message is counted and announced only once.
 //! Example: Bob reports that Ana's messages 1 to 3 are lacking here, and Carla reports 2 to 4. The count is 4. The
@@ -54,14 +62,28 @@ impl AbsenceCounter {
         }
     }
 
-    /// Removes a message from the count if it arrived live. It was not missed, only on its way.
-    pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
+    /// Notes the arrival of a message of the backlog. It is counted, if it was not before.
+    pub(crate) fn arrived_as_backlog(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) {
         let stream = (author.as_str().to_owned(), incarnation);
-        if let Some(unannounced) = self.unannounced.get_mut(&stream) {
-            let mut arrived = SeqRanges::default();
-            arrived.insert(seq, seq);
-            *unannounced = unannounced.minus(&arrived);
+        if self.known.get(&stream).is_none_or(|known| !known.contains(seq)) {
+            self.unannounced.entry(stream).or_default().insert(seq, seq);
         }
+    }
+
+    /// Notes the arrival of a live message, and returns whether it is late. If it is not announced yet, it was only on
+    /// its way, and is taken off the count.
+    pub(crate) fn arrived_live(&mut self, author: &Username, (incarnation, seq): (Incarnation, u64)) -> bool {
+        let stream = (author.as_str().to_owned(), incarnation);
+        if !self.known.get(&stream).is_some_and(|known| known.contains(seq)) {
+            return false;
+        }
+        let Some(unannounced) = self.unannounced.get_mut(&stream).filter(|it| it.contains(seq)) else {
+            return true;
+        };
+        let mut arrived = SeqRanges::default();
+        arrived.insert(seq, seq);
+        *unannounced = unannounced.minus(&arrived);
+        false
     }
 
     /// Returns the announcements to publish before a message from the backlog: one for others, one for the user's
@@ -145,11 +167,32 @@ mod tests {
         counter.arrived_live(&user("ana"), (Incarnation(1), 4));
         counter.arrived_live(&user("bob"), (Incarnation(1), 1));
         counter.arrived_live(&user("ana"), (Incarnation(1), 2));
-        counter.arrived_live(&user("ana"), (Incarnation(1), 2));
         assert_eq!(counts(&mut counter), [(1, 2)]);
         counter.note(&[lacking("bob", 1, 1)]);
         counter.arrived_live(&user("bob"), (Incarnation(1), 1));
         assert_eq!(counts(&mut counter), [], "all was on its way");
+    }
+
+    #[test]
+    fn live_message_is_late_only_if_it_was_announced() {
+        let (mut counter, ana) = (AbsenceCounter::default(), user("ana"));
+        counter.note(&[lacking("ana", 1, 3)]);
+        assert!(!counter.arrived_live(&ana, (Incarnation(1), 1)), "it was on its way");
+        counter.arrived_as_backlog(&ana, (Incarnation(1), 2));
+        assert_eq!(counts(&mut counter), [(1, 2)]);
+        assert!(counter.arrived_live(&ana, (Incarnation(1), 3)), "it was announced");
+        assert!(!counter.arrived_live(&ana, (Incarnation(1), 4)), "it was written later");
+    }
+
+    #[test]
+    fn uncounted_message_of_the_backlog_is_counted() {
+        let (mut counter, ana) = (AbsenceCounter::default(), user("ana"));
+        (1..=2).for_each(|seq| counter.arrived_as_backlog(&ana, (Incarnation(1), seq)));
+        assert_eq!(counts(&mut counter), [(1, 2)]);
+        counter.note(&[lacking("ana", 3, 4)]);
+        assert_eq!(counts(&mut counter), [(1, 2)]);
+        counter.arrived_as_backlog(&ana, (Incarnation(1), 3));
+        assert_eq!(counts(&mut counter), [], "a message counts once");
     }
 
     #[test]

@@ -39,9 +39,7 @@ impl Engine {
                 effects.publish([Event::Error { code, message, messages: ids, retry_after_ms, details }]);
                 self.carry_out_deferred(now, effects);
             }
-            Report::Received(messages) => {
-                messages.into_iter().for_each(|message| self.show(message, effects))
-            }
+            Report::Received(messages) => self.show(messages, effects),
             Report::LegacyAckDue { from, id } => effects.push(Effect::Acknowledge(from, id)),
             Report::AckDue { author, conversation, stream } => {
                 self.acknowledge(author, conversation, stream, effects);
@@ -80,6 +78,8 @@ impl Engine {
                 effects.push(Effect::Send(to, frame, RefusedFrame::Have(of)));
             }
             Report::Lacking { of, from, lacking } => self.on_lacking(&from, &of, lacking, now, effects),
+            // Of a room that was left meanwhile, nothing comes.
+            Report::Missed { of, .. } if self.chat.member_since(&of, self.chat.me()).is_none() => {}
             Report::Missed { of, lacking } => self.absences.entry(of).or_default().note(&lacking),
             Report::HandedOver { of, to, messages } => self.hand_over(to, &of, messages, effects),
             Report::Waiting { of, waiting, used } => {
@@ -138,23 +138,37 @@ impl Engine {
         self.carry_out_deferred(now, effects);
     }
 
-    /// Publishes a stored message of another user or of another device.
-    pub(in crate::engine) fn show(&mut self, message: IncomingMessage, effects: &mut Effects) {
-        let IncomingMessage { message, missing, place } = message;
+    /// Publishes stored messages of other users, or of another device. All of them are counted before the first of them is
+    /// announced as missed.
+    pub(in crate::engine) fn show(&mut self, mut messages: Vec<IncomingMessage>, effects: &mut Effects) {
+        let counts_backlog = !self.omits(Omission::CountBacklog);
+        let announced_is_late = !self.omits(Omission::AnnouncedIsLate);
+        for IncomingMessage { message, place, is_withdrawn, .. } in &mut messages {
+            let is_shown = named(&message.conversation, message.room.clone()).is_some();
+            let Some(place) = place.filter(|_| is_shown) else { continue };
+            let absences = self.absences.entry(message.conversation.clone()).or_default();
+            if *is_withdrawn || !message.late {
+                message.late = absences.arrived_live(&message.from, place) && announced_is_late;
+            } else if counts_backlog {
+                absences.arrived_as_backlog(&message.from, place);
+            }
+        }
+        for message in messages.into_iter().filter(|received| !received.is_withdrawn) {
+            self.show_one(message, effects);
+        }
+    }
+
+    fn show_one(&mut self, IncomingMessage { message, missing, .. }: IncomingMessage, effects: &mut Effects) {
         let (row, from) = (message.row, message.from.clone());
         let row_author = from.clone();
         let Some(conversation) = named(&message.conversation, message.room.clone()) else { return };
-        if let Some(absences) = self.absences.get_mut(&message.conversation) {
-            if let Some(place) = place {
-                absences.arrived_live(&from, place);
-            } else if message.late {
-                let event = |AbsenceCount { people, messages }| Event::Missed {
-                    conversation: conversation.clone(),
-                    people,
-                    lines: messages,
-                };
-                effects.publish(absences.take_counts(self.chat.me()).into_iter().map(event));
-            }
+        if let Some(absences) = self.absences.get_mut(&message.conversation).filter(|_| message.late) {
+            let event = |AbsenceCount { people, messages }| Event::Missed {
+                conversation: conversation.clone(),
+                people,
+                lines: messages,
+            };
+            effects.publish(absences.take_counts(self.chat.me()).into_iter().map(event));
         }
         let is_private = matches!(conversation, Conversation::Private(_)) && from != *self.chat.me();
         let begins_chat = is_private && !self.chat.has_private(&from);

@@ -13,6 +13,7 @@ use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::Now;
 use crate::engine::omission::Omission;
 use crate::engine::timers::Timer;
+use crate::history::conversation::ConversationId;
 use crate::history::request::Request;
 use crate::limits::{ACK_GRACE, HELLO_PAUSE};
 use crate::peer_communication::link_table::Target;
@@ -54,7 +55,10 @@ impl Engine {
         }
         let (left, (changed, removed)) = (self.chat.take_left(), self.chat.unsynced_rooms());
         // When the user comes back, others may have written meanwhile.
-        self.timed.retain(|of| of.room().is_none_or(|room| !left.contains(&room)));
+        let is_left = |of: &ConversationId| of.room().is_some_and(|room| left.contains(&room));
+        self.timed.retain(|of| !is_left(of));
+        // Messages that were counted in a room that was left do not come any more.
+        self.absences.retain(|of, _| !is_left(of));
         let is_changed = !changed.is_empty() || !removed.is_empty();
         if !self.omits(Omission::LeaveRoom) {
             left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));

@@ -193,7 +193,7 @@ impl Engine {
             }
         }
         if !self.omits(Omission::Unshown) {
-            opened.unshown.into_iter().for_each(|message| self.show(message, effects));
+            self.show(opened.unshown, effects);
         }
         self.update_membership(now, effects);
     }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use commons::incarnation::Incarnation;
 use commons::names::Username;
 use rusqlite::{OptionalExtension, Result, Row, params};
 use uuid::Uuid;
@@ -198,13 +199,18 @@ impl Tables {
     pub(crate) fn unshown(&mut self) -> Result<Vec<IncomingMessage>> {
         let me = self.user_key(&self.me.clone())?;
         let mut query = self.db.prepare_cached(&format!(
-            "SELECT {STORED_COLUMNS} FROM {STORED_TABLES}
+            "SELECT {STORED_COLUMNS}, s.incarnation, l.seq FROM {STORED_TABLES}
              WHERE l.row > ?1 AND (l.author <> ?2 OR l.audience IS NULL) AND l.text IS NOT NULL
              ORDER BY l.row"
         ))?;
         let shown = self.meta.shown.max(self.meta.next_row - UNSHOWN_MESSAGES);
-        let found = query.query_map([shown, me], stored_message)?;
-        found.map(|message| Ok(IncomingMessage { message: message?, missing: 0, place: None })).collect()
+        let found = query.query_map([shown, me], |row| {
+            let (incarnation, seq): (Option<i64>, Option<i64>) = (row.get(10)?, row.get(11)?);
+            let place =
+                incarnation.map(|it| Incarnation(it.cast_unsigned())).zip(seq.map(i64::cast_unsigned));
+            Ok(IncomingMessage { message: stored_message(row)?, missing: 0, place, is_withdrawn: false })
+        })?;
+        found.collect()
     }
 
     /// Returns the messages of these rows in order, at most `count`. The first row of each range is its first one.

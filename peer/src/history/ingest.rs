@@ -54,7 +54,7 @@ impl Tables {
                 Err(verdict) => Err(verdict),
             };
             match stored {
-                Ok(stored) => self.publish_batch(&name, room.as_ref(), batch, late, stored),
+                Ok(stored) => self.publish_batch(&name, room.as_ref(), batch, stored),
                 Err(verdict) => self.drop_batch(&from, &name, room.as_ref(), &batch, verdict)?,
             }
         }
@@ -251,29 +251,28 @@ impl Tables {
         name: &StreamName,
         room: Option<&RoomName>,
         batch: Vec<SignedMessage>,
-        is_synced: bool,
-        StoredBatch { missing, late }: StoredBatch,
+        StoredBatch { mut missing, late }: StoredBatch,
     ) {
         self.drop_withheld_acks(&batch);
         let first = self.meta.next_row - batch.len().cast_signed() as i64;
-        let mut missing = Some(missing);
-        let messages = batch.into_iter().zip(first..).filter_map(move |(message, row)| {
-            let missing = missing.take().unwrap_or(0);
-            let place = (!is_synced).then_some((message.provenance.incarnation, message.provenance.seq));
-            let Text::Plain(text) = message.text else { return None };
+        let messages = batch.into_iter().zip(first..).map(move |(message, row)| {
+            let place = Some((message.provenance.incarnation, message.provenance.seq));
+            let is_withdrawn = matches!(message.text, Text::Withdrawn(_));
+            // The first message that is shown says how many are missing before it.
+            let missing = if is_withdrawn { 0 } else { std::mem::take(&mut missing) };
             let message = StoredMessage {
                 row,
                 conversation: name.conversation.clone(),
                 room: room.cloned(),
                 from: message.author,
                 id: message.id,
-                text,
+                text: message.text.plain().to_owned(),
                 sent_at: message.sent_at,
                 signed: true,
                 late,
                 hits: Vec::new(),
             };
-            Some(IncomingMessage { message, missing, place })
+            IncomingMessage { message, missing, place, is_withdrawn }
         });
         self.early.add(messages);
     }
@@ -318,5 +317,5 @@ pub(crate) fn unsigned(message: UnsignedMessage, row: i64) -> IncomingMessage {
         late: false,
         hits: Vec::new(),
     };
-    IncomingMessage { message, missing: 0, place: None }
+    IncomingMessage { message, missing: 0, place: None, is_withdrawn: false }
 }

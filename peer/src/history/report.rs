@@ -189,7 +189,8 @@ pub struct IncomingMessage {
     pub message: StoredMessage,
     /// The number of earlier messages of this author that are newly known to be missing.
     pub missing: u64,
-    /// The incarnation and sequence number, if the message came from its author at once; `None` for one that the sync
-    /// brought, and for an unsigned one.
+    /// The incarnation and sequence number; `None` for an unsigned message.
     pub place: Option<(Incarnation, u64)>,
+    /// Whether its author withdrew it. It has no text and is not shown.
+    pub is_withdrawn: bool,
 }

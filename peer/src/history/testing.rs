@@ -173,7 +173,7 @@ pub(crate) fn incoming_messages(reports: &[Report]) -> Vec<IncomingMessage> {
         Report::Received(received) => Some(received.clone()),
         _ => None,
     });
-    received.flatten().collect()
+    received.flatten().filter(|received| !received.is_withdrawn).collect()
 }
 
 /// Returns the texts of the messages that were accepted.

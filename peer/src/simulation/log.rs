@@ -25,6 +25,17 @@ pub(crate) struct Shown {
     pub(crate) missing: u64,
 }
 
+/// The messages of a conversation that were announced as missed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Missed {
+    /// The number of messages in the greatest announcement.
+    pub(crate) greatest: u64,
+    /// The number of messages in all announcements.
+    pub(crate) announced: u64,
+    /// The number of messages that were shown as late.
+    pub(crate) late: u64,
+}
+
 /// The events that one user saw.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -44,8 +55,8 @@ pub(crate) struct Log {
     pub(crate) lost_marks: BTreeMap<(Uuid, Username), usize>,
     /// The number of batches that were refused.
     pub(crate) refused: usize,
-    /// The number of messages that were announced as missed, by run of the program.
-    pub(crate) missed: BTreeMap<u32, u64>,
+    /// The messages that were announced as missed, by run of the program and conversation.
+    pub(crate) missed: BTreeMap<(u32, Conversation), Missed>,
     /// The number of messages that were held because the recipient's key had changed.
     pub(crate) held: usize,
     /// Events that must never occur in the simulation.
@@ -62,13 +73,27 @@ impl Log {
             Event::Undelivered { reason: Undeliverable::KeyChanged, .. } => self.held += 1,
             Event::Undelivered { reason: Undeliverable::Waiting, .. } => {}
             Event::Undelivered { id, to, .. } => drop(self.given_up.insert((*id, to.clone()))),
-            Event::Missed { lines, .. } => *self.missed.entry(life).or_default() += lines,
+            Event::Missed { conversation, lines, .. } => {
+                let missed = self.missed.entry((life, conversation.clone())).or_default();
+                missed.greatest = missed.greatest.max(*lines);
+                missed.announced += lines;
+            }
             Event::Message { id, room, from, to, late, missing, .. } => {
                 let other = to.as_ref().unwrap_or(from).clone();
                 let conversation =
                     room.clone().map_or_else(|| Conversation::Private(other), Conversation::Room);
                 let (from, late, missing) = (from.clone(), *late, *missing);
+                let missed = self.missed.entry((life, conversation.clone())).or_default();
+                missed.late += u64::from(late);
+                if missed.late > missed.announced {
+                    self.wrong.push(format!("{id} is late, and was not announced as missed"));
+                }
                 self.shown.push(Shown { life, id: *id, from, conversation, late, missing });
+            }
+            Event::RoomLeft { room } | Event::RoomDeleted { room } => {
+                // The rest of what was announced does not come any more.
+                let missed = self.missed.entry((life, Conversation::Room(room.clone()))).or_default();
+                missed.announced = missed.late;
             }
             Event::Error { .. } | Event::Fork { .. } => self.wrong.push(format!("{event:?}")),
             _ => {}

@@ -27,7 +27,7 @@ use crate::simulation::world::World;
 const SEEDS: u64 = 300;
 
 /// Further seeds that once found a defect.
-const HARD_SEEDS: [u64; 1] = [476];
+const HARD_SEEDS: [u64; 3] = [476, 990, 1560];
 
 /// The number of worlds within which an omitted check must be detected.
 const FEW_SEEDS: u64 = 20;

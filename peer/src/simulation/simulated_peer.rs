@@ -9,6 +9,7 @@ use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::RoomSnapshot;
+use fastrand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -44,6 +45,9 @@ const LINK_FRAMES: usize = 6;
 
 /// The most own messages of a commit, and thus of a signed batch. As in the product, half a link holds a batch.
 const BATCH_MESSAGES: usize = LINK_FRAMES / 2;
+
+/// The share of packets, of 256, before which the network takes others.
+const EARLY_ROOM: u8 = 64;
 
 /// The bytes of pending messages that are read at a time. They are few, so that often more remain.
 const PENDING_BYTES: usize = 2000;
@@ -95,8 +99,16 @@ impl From<Frame> for Packet {
 struct End {
     number: u64,
     under_way: usize,
-    /// Whether a packet was refused. Until there is room again, no message may overtake it.
+    /// The number of packets under way that take no room any more: the network has taken them.
+    taken: usize,
+    /// Whether a packet was refused. Until the engine goes on, no message may overtake it.
     is_blocked: bool,
+}
+
+impl End {
+    fn new(number: u64) -> Self {
+        Self { number, under_way: 0, taken: 0, is_blocked: false }
+    }
 }
 
 /// A packet that waits for the world to carry it.
@@ -157,6 +169,8 @@ pub(crate) struct SimulatedPeer {
     before: BTreeMap<Ticket, BTreeSet<Uuid>>,
     /// The reply to the last key check.
     key_reply: Option<KeyReply>,
+    /// Decides when the network takes packets.
+    rng: Rng,
 }
 
 impl SimulatedPeer {
@@ -205,6 +219,8 @@ impl SimulatedPeer {
             accepted: BTreeSet::new(),
             before: BTreeMap::new(),
             key_reply: None,
+            // The clock of each user differs in each world.
+            rng: Rng::with_seed(now.utc.timestamp_millis().cast_unsigned()),
         };
         peer.carry_out(effects, now, log);
         peer
@@ -349,7 +365,13 @@ impl SimulatedPeer {
     fn send(&mut self, to: &Username, link: Option<LinkId>, packet: Packet) -> bool {
         let Some(end) = self.links.get_mut(to) else { return link.is_none() };
         let is_message = link.is_some();
-        if link.is_some_and(|link| link.0 != end.number) || (is_message && end.is_blocked) {
+        // The network takes packets at any moment, also between two packets of one step.
+        if self.rng.u8(..) < EARLY_ROOM {
+            let taken = self.rng.usize(..=end.under_way);
+            (end.under_way, end.taken) = (end.under_way - taken, end.taken + taken);
+        }
+        let is_blocked = end.is_blocked && self.engine.omission != Some(Omission::OpensAtResume);
+        if link.is_some_and(|link| link.0 != end.number) || (is_message && is_blocked) {
             return false;
         }
         if end.under_way >= LINK_FRAMES {
@@ -391,7 +413,7 @@ impl SimulatedPeer {
         if self.key_reply != Some(KeyReply::Yes) {
             return self.refused_links.push(number);
         }
-        self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });
+        self.links.insert(user.clone(), End::new(number));
         let state = LinkState {
             link: LinkId(number),
             dialect: Dialect::Full,
@@ -404,7 +426,7 @@ impl SimulatedPeer {
 
     /// Notes that a link to a legacy client came up.
     pub(crate) fn legacy_link_up(&mut self, user: &Username, number: u64, now: Now, log: &mut Log) {
-        self.links.insert(user.clone(), End { number, under_way: 0, is_blocked: false });
+        self.links.insert(user.clone(), End::new(number));
         let link = LinkId(number);
         let state = LinkState { link, dialect: Dialect::Legacy, key: None, started: None, encrypted: false };
         self.input(Input::LinkChanged(user.clone(), Some(state)), now, log);
@@ -429,7 +451,11 @@ impl SimulatedPeer {
     /// Notes that a packet has left the link, and that a link that was full has room again.
     pub(crate) fn carried(&mut self, to: &Username, number: u64, now: Now, log: &mut Log) {
         let Some(end) = self.links.get_mut(to).filter(|end| end.number == number) else { return };
-        end.under_way -= 1;
+        if end.taken > 0 {
+            end.taken -= 1;
+        } else {
+            end.under_way -= 1;
+        }
         if end.is_blocked && end.under_way <= LINK_FRAMES / 2 {
             end.is_blocked = false;
             self.input(Input::Link(LinkReport::Writable { to: to.clone() }), now, log);

@@ -10,6 +10,7 @@ use rusqlite::params;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::api::conversation::Conversation;
 use crate::engine::input::Now;
 use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
@@ -69,10 +70,12 @@ pub(crate) enum Breach {
     Forgery,
     /// A message was delivered, and its author was never told (G2).
     Untold,
+    /// A message was announced as missed and did not come late.
+    NeverMissed,
 }
 
 impl Breach {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Lost,
         Self::Undelivered,
         Self::StoredTwice,
@@ -81,6 +84,7 @@ impl Breach {
         Self::Disagreement,
         Self::Forgery,
         Self::Untold,
+        Self::NeverMissed,
     ];
 
     /// Returns the words by which the verdict must find it out.
@@ -94,6 +98,7 @@ impl Breach {
             Self::Disagreement => "do not agree",
             Self::Forgery => "did not write that",
             Self::Untold => "0 times delivered, 0 given up",
+            Self::NeverMissed => "announced as missed",
         }
     }
 
@@ -126,6 +131,10 @@ impl Breach {
                     if let Some(message) = holding.messages.get_mut(&other) {
                         message.stored.text.push('!');
                     }
+                }
+                Self::NeverMissed => {
+                    let Some(mut missed) = holding.log.missed.last_entry() else { continue };
+                    missed.get_mut().announced += 1000;
                 }
                 Self::Untold => {
                     let Some(id) = holding.log.delivered.keys().next().cloned() else { continue };
@@ -185,7 +194,8 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
             .only_what_was_written(&truth, rooms)
             .and_then(|()| holding.in_order())
             .and_then(|()| holding.shown_once(&truth, &holdings))
-            .and_then(|()| holding.told_once(&holdings, rooms));
+            .and_then(|()| holding.told_once(&holdings, rooms))
+            .and_then(|()| holding.announced_what_came(&truth));
         judged.map_err(|why| format!("{}: {why}", holding.name))?;
     }
     everybody_has_all(&truth, &holdings, rooms)?;
@@ -306,6 +316,29 @@ impl Holding {
             Some(never) => Err(format!("{never} was never shown")),
             None => Ok(()),
         }
+    }
+
+    /// Checks that each message that was announced as missed in the last run came late in it. Exception: messages that never
+    /// came at all, for example because their author gave them up.
+    fn announced_what_came(&self, truth: &BTreeMap<Uuid, &Held>) -> Result<(), String> {
+        let last = self.log.missed.keys().map(|(life, _)| *life).max();
+        for ((_, of), missed) in self.log.missed.iter().filter(|((life, _), _)| Some(*life) == last) {
+            let is_of = |message: &&&Held| match (&message.stored.conversation, of) {
+                (ConversationId::Room(_), Conversation::Room(_)) => true,
+                (ConversationId::Private(to), Conversation::Private(from)) => {
+                    (to, &message.stored.from) == (&self.name, from)
+                }
+                _ => false,
+            };
+            let never = truth.values().filter(is_of).filter(|it| !self.messages.contains_key(&it.stored.id));
+            if !(missed.late..=missed.late + never.count() as u64).contains(&missed.announced) {
+                return Err(format!(
+                    "{of}: {} announced as missed, {} came late",
+                    missed.announced, missed.late
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether a crash came between showing and storing a message, and its author gave it up for this user.

@@ -1,26 +1,31 @@
 //! The row above messages that were missed. Pure.
 //!
+//! It waits for the first of them that is marked as late. A message that was written just now only took another way.
+//!
 //! For example: "3 people wrote 12 messages while you were away".
+
+use commons::counted::counted;
+use std::collections::BTreeMap;
 
 use commons::names::Username;
 
+use crate::api::Event;
 use crate::api::conversation::Conversation;
-use crate::frontends::terminal::counted::counted;
+use crate::frontends::terminal::message_rows::DisplayMessage;
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
 
 /// The missed messages of a conversation; with no other authors, they are this user's own.
-pub(crate) struct Absence<'a> {
-    pub(crate) conversation: &'a Conversation,
-    pub(crate) people: usize,
-    pub(crate) messages: u64,
+struct Absence<'a> {
+    conversation: &'a Conversation,
+    people: usize,
+    messages: u64,
 }
 
 impl Absence<'_> {
     /// Returns the row; `here` is true for the open conversation.
-    pub(crate) fn words(&self, here: bool) -> String {
-        let messages =
-            if self.messages == 1 { "1 message".to_owned() } else { format!("{} messages", self.messages) };
+    fn words(&self, here: bool) -> String {
+        let messages = counted(self.messages, "message", "messages");
         let name = if here { String::new() } else { format!(" in {}", shown(self.conversation)) };
         let wrote = match self.conversation {
             _ if self.people == 0 => return format!("── you wrote {messages}{name} on another computer ──"),
@@ -33,6 +38,40 @@ impl Absence<'_> {
     }
 }
 
+/// The absences that are announced and not shown yet.
+#[derive(Default)]
+pub(crate) struct PendingBanners {
+    /// The authors and messages: at most one count for the messages of others, and one for the user's own.
+    counts: BTreeMap<(Conversation, bool), (usize, u64)>,
+}
+
+impl PendingBanners {
+    /// Notes an announcement. It replaces an earlier one of the same kind.
+    pub(crate) fn note(&mut self, event: &Event) {
+        if let Event::Missed { conversation, people, lines } = event {
+            self.counts.insert((conversation.clone(), *people == 0), (*people, *lines));
+        }
+    }
+
+    /// Returns the rows to show above a message: none if it is not marked as late. `open` is the open conversation.
+    pub(crate) fn take(
+        &mut self,
+        paint: Style,
+        conversation: &Conversation,
+        message: &DisplayMessage,
+        open: Option<&Conversation>,
+    ) -> Vec<String> {
+        if message.note.is_none() {
+            return Vec::new();
+        }
+        let of = [false, true].map(|own| (conversation.clone(), own));
+        let row = |(people, messages)| {
+            paint.system(&Absence { conversation, people, messages }.words(open == Some(conversation)))
+        };
+        of.iter().filter_map(|of| self.counts.remove(of)).map(row).collect()
+    }
+}
+
 /// Says that the screen was too slow for some notices.
 pub(crate) fn lagged_row(paint: Style) -> String {
     paint.system("*** this screen was too slow for some notices; every message follows")
@@ -40,8 +79,7 @@ pub(crate) fn lagged_row(paint: Style) -> String {
 
 /// Says how many earlier messages of an author are missing here.
 pub(crate) fn missing_row(paint: Style, messages: u64, from: &Username) -> String {
-    let messages =
-        if messages == 1 { "1 earlier message".to_owned() } else { format!("{messages} earlier messages") };
+    let messages = counted(messages, "earlier message", "earlier messages");
     paint.faint(&format!("({messages} of {from} not here yet)"))
 }
 

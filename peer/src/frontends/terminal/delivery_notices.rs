@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use commons::counted::counted;
 use commons::names::Username;
 use uuid::Uuid;
 
 use crate::api::Event;
 use crate::api::past::WaitingMessage;
 use crate::api::undeliverable::Undeliverable;
-use crate::frontends::terminal::counted::counted;
 use crate::frontends::terminal::layout::shorten;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::sanitize::display_safe_lines;
@@ -85,6 +85,8 @@ impl DeliveryNotices {
             Event::Written { id, to } => self.written(*id, to),
             Event::Undelivered { id, to, reason } => self.undelivered(*id, to, *reason),
             Event::MessageWithdrawn { id } => self.withdrawn(*id),
+            Event::KeyChanged { peer, .. } => self.hold(peer),
+            Event::KeyAccepted { peer, .. } => self.release(peer),
             _ => {}
         }
     }
@@ -112,9 +114,7 @@ impl DeliveryNotices {
         let why = match reason {
             // The program ends, and its last rows report the number.
             Undeliverable::Waiting => return,
-            Undeliverable::KeyChanged => {
-                return self.waiting.entry(to.clone()).or_default().held = true;
-            }
+            Undeliverable::KeyChanged => return self.hold(to),
             Undeliverable::Left => "no longer in that conversation",
             Undeliverable::Forgotten => "erased here before it had arrived",
             Undeliverable::TextTooLong => "too long for that user's program",
@@ -124,6 +124,23 @@ impl DeliveryNotices {
             waiting.messages.remove(&id);
         }
         self.lost.entry((to.clone(), why)).or_default().push(id);
+    }
+
+    /// Notes that the messages to a user wait until a key is accepted. The next notice says so, also if an earlier one has
+    /// said that they wait.
+    pub(crate) fn hold(&mut self, user: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(user)
+            && !std::mem::replace(&mut waiting.held, true)
+        {
+            waiting.notified = false;
+        }
+    }
+
+    /// Notes that the key of a user is accepted.
+    pub(crate) fn release(&mut self, user: &Username) {
+        if let Some(waiting) = self.waiting.get_mut(user) {
+            waiting.held = false;
+        }
     }
 
     /// Removes a message that was withdrawn.
@@ -173,13 +190,15 @@ impl DeliveryNotices {
                 rows.push(
                     paint.faint(&format!("→ {messages} sent to {user}, whose program confirms nothing")),
                 );
-            } else if (overdue || waiting.held) && !waiting.notified && !waiting.messages.is_empty() {
+            } else if overdue && !waiting.notified && !waiting.messages.is_empty() {
                 waiting.notified = true;
                 if waiting.held {
-                    let what =
-                        if waiting.messages.len() == 1 { "your message waits" } else { "your messages wait" };
+                    let what = match waiting.messages.len() {
+                        1 => format!("your message to {user} is held"),
+                        count => format!("your {count} messages to {user} are held"),
+                    };
                     rows.push(paint.failure(&format!(
-                        "… {what} here until the new key of {user} is right: /verify {user}"
+                        "… {what}: {user} has another key. Compare /verify {user}, then /accept {user}"
                     )));
                 } else {
                     overdue_messages.extend(waiting.messages.keys().copied());
@@ -218,7 +237,8 @@ impl DeliveryNotices {
 
 impl Waiting {
     fn overdue_at(&self) -> Option<DateTime<Utc>> {
-        self.messages.first_key_value().map(|(_, since)| *since + SOON)
+        let patience = if self.held { TimeDelta::zero() } else { SOON };
+        self.messages.first_key_value().map(|(_, since)| *since + patience)
     }
 }
 
@@ -312,11 +332,31 @@ mod tests {
         let mut deliveries = notices(1);
         deliveries.delivered(id(1), &user("carla"));
         deliveries.undelivered(id(1), &user("bob"), Undeliverable::KeyChanged);
-        let row = "… your message waits here until the new key of bob is right: /verify bob";
+        let row = "… your message to bob is held: bob has another key. Compare /verify bob, then /accept bob";
+        assert_eq!(deliveries.due(), Some(at(0).now.to_utc()));
         assert_eq!(due_rows(&mut deliveries, 0), [row]);
         assert_eq!((deliveries.waiting(), due_rows(&mut deliveries, 9).len()), (1, 0));
         deliveries.delivered(id(1), &user("bob"));
         assert_eq!(due_rows(&mut deliveries, 9), ["✓ bob has your message now"]);
+    }
+
+    #[test]
+    fn held_messages_are_reported_after_an_absence_too() {
+        let mut deliveries = notices(1);
+        deliveries.delivered(id(1), &user("carla"));
+        assert_eq!(due_rows(&mut deliveries, 2), ["… your message waits here for bob"]);
+        deliveries.hold(&user("bob"));
+        let held =
+            |what| format!("… your {what}: bob has another key. Compare /verify bob, then /accept bob");
+        assert_eq!(due_rows(&mut deliveries, 3), [held("message to bob is held")]);
+        deliveries.hold(&user("bob"));
+        assert_eq!(due_rows(&mut deliveries, 4), [""; 0], "one notice is enough");
+        deliveries.release(&user("bob"));
+        deliveries.sent(id(2), &"again".into(), [user("bob")], at(5).now.to_utc());
+        deliveries.undelivered(id(2), &user("bob"), Undeliverable::KeyChanged);
+        assert_eq!(due_rows(&mut deliveries, 5), [held("2 messages to bob are held")], "yet another key");
+        (1..=2).for_each(|n| deliveries.delivered(id(n), &user("bob")));
+        assert_eq!(due_rows(&mut deliveries, 6), ["✓ bob has your 2 messages now"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::api::{Command, Event};
 use crate::config::Notify;
 use crate::frontends::conversations::Conversations;
 use crate::frontends::slash_commands::Spec;
-use crate::frontends::terminal::absence_banner::{Absence, lagged_row, missing_row};
+use crate::frontends::terminal::absence_banner::{PendingBanners, lagged_row, missing_row};
 use crate::frontends::terminal::alerts::Alerts;
 use crate::frontends::terminal::answer_rows::{AnswerRows, failure, password_wanted, refusal};
 use crate::frontends::terminal::away_row::away_row;
@@ -50,6 +50,7 @@ pub struct View {
     deliveries: DeliveryNotices,
     alerts: Alerts,
     key_warnings: KeyWarnings,
+    banners: PendingBanners,
     scrollback: Scrollback,
     dates: DateRows,
     folded: FoldedMessages,
@@ -75,6 +76,7 @@ impl View {
             deliveries: DeliveryNotices::default(),
             alerts: Alerts::new(Notify::default()),
             key_warnings: KeyWarnings::default(),
+            banners: PendingBanners::default(),
             scrollback: Scrollback::default(),
             dates: DateRows::default(),
             folded: FoldedMessages::default(),
@@ -134,21 +136,16 @@ impl View {
     /// Renders an event, after a date row if the day has changed.
     pub fn event(&mut self, event: &Event, moment: Moment) -> Vec<String> {
         self.conversations.on_event(event);
+        self.deliveries.note(event);
+        self.banners.note(event);
         let mut rows = match event {
             Event::Link { peer, state, encrypted, .. } => {
                 self.connections.link(self.paint, peer, *state, *encrypted)
             }
-            Event::KeyChanged { peer, fingerprint } => {
-                self.key_warnings.changed(self.paint, peer, *fingerprint)
-            }
+            Event::KeyChanged { peer, fingerprint: key } => self.key_warnings.changed(self.paint, peer, *key),
             Event::KeyAccepted { peer, endorsed } => self.key_warnings.accepted(self.paint, peer, *endorsed),
             Event::NewKey { fingerprint } => security_warnings::new_key(self.paint, *fingerprint),
             Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
-            Event::Missed { conversation, people, lines } => {
-                let here = self.is_open(conversation);
-                let absence = Absence { conversation, people: *people, messages: *lines };
-                vec![self.paint.system(&absence.words(here))]
-            }
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
             Event::RoomAvailable { room } => vec![self.room_rows().available(room)],
@@ -161,8 +158,13 @@ impl View {
                 let private = || Conversation::Private(to.as_ref().unwrap_or(from).clone());
                 let conversation = room.clone().map_or_else(private, Conversation::Room);
                 let unencrypted = self.connections.is_unencrypted(from);
-                let received = DisplayMessage::received(event, unencrypted, moment.now.to_utc());
-                received.map(|it| self.on_message(&conversation, it, *missing, moment)).unwrap_or_default()
+                let now = moment.now.to_utc();
+                let Some(message) = DisplayMessage::received(event, unencrypted, now) else {
+                    return Vec::new();
+                };
+                let banner =
+                    self.banners.take(self.paint, &conversation, &message, self.conversations.open());
+                banner.into_iter().chain(self.on_message(&conversation, message, *missing, moment)).collect()
             }
             Event::Sent { id, conversation, content, sent_at, .. } => {
                 self.deliveries.sent(*id, content, self.conversations.audience(conversation), *sent_at);
@@ -184,10 +186,7 @@ impl View {
             Event::Lagged => vec![lagged_row(self.paint)],
             Event::Error { message, .. } => vec![failure(self.paint, message)],
             // The status row and the answers show these, and later notices.
-            _ => {
-                self.deliveries.note(event);
-                return Vec::new();
-            }
+            _ => return Vec::new(),
         };
         self.dates.insert(&mut rows, self.paint, moment);
         rows
@@ -745,16 +744,19 @@ mod tests {
         view.event(&sala("sala", &[("bob", true), ("ana", true)]), moment());
         let conversation = Conversation::Room(room("sala"));
         let absence = Event::Missed { conversation, people: 2, lines: 12 };
-        assert_eq!(view.event(&absence, moment()), ["── 2 people wrote 12 messages while you were away ──"]);
+        assert!(view.event(&absence, moment()).is_empty(), "the banner waits for the messages");
         let mut late = message(Some("sala"), "hi");
         if let Event::Message { late, missing, .. } = &mut late {
             (*late, *missing) = (true, 3);
         }
         let later = Moment { now: at(20, 30), ..moment() };
+        let banner = "── 2 people wrote 12 messages while you were away ──";
         let rows = ["(3 earlier messages of bob not here yet)", "[12:00:07] ↺ <bob> hi"];
-        assert_eq!(view.event(&late, later), rows);
+        assert_eq!(view.event(&late, later), [banner, rows[0], rows[1]]);
+        assert_eq!(view.event(&late, later), rows, "the banner came");
         let soon = Moment { now: at(20, 8), ..moment() };
-        assert_eq!(view.event(&late, soon)[1], "[12:00:07] <bob> hi", "nobody would call that late");
+        view.event(&absence, soon);
+        assert_eq!(view.event(&late, soon), [rows[0], "[12:00:07] <bob> hi"], "nobody would call that late");
     }
 
     #[test]
