@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use commons::digest::Digest;
 use commons::keys::Seed;
+use commons::limits::GUESTS_MAX;
 use commons::names::{RoomName, Username};
-use commons::room::GUESTS_MAX;
 use commons::room_log::entry::{Change, Creation, Entry, SignedEntry};
 use commons::room_log::facts::Policy;
 use commons::room_log::state::RoomState;

@@ -59,6 +59,12 @@ pub const KEYS_PER_USER: usize = 4;
 /// Largest number of endorsements per user: one for each key but the first.
 pub const ENDORSEMENTS_PER_USER: usize = KEYS_PER_USER - 1;
 
+/// Maximum number of members of a room, the owner included.
+pub const CAPACITY: usize = 3;
+
+/// Maximum number of guests: the members other than the owner.
+pub const GUESTS_MAX: usize = CAPACITY - 1;
+
 /// Longest room name in characters.
 pub const ROOM_NAME_MAX: usize = 64;
 

@@ -3,18 +3,17 @@
 //! A room has one place that is reserved for the owner, who may be absent. Guests take the other places. A refused
 //! operation changes nothing.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::limits::{CAPACITY, GUESTS_MAX};
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
-use crate::snapshot::{ChangeKind, Member, RoomChange, RoomSnapshot};
-
-/// Maximum number of members of a room, the owner included.
-pub const CAPACITY: usize = 3;
-
-/// Maximum number of guests: the members other than the owner.
-pub const GUESTS_MAX: usize = CAPACITY - 1;
+use crate::room_log::entry::Change;
+use crate::room_log::log::RoomLog;
+use crate::snapshot::{ChangeKind, LogPosition, Member, RoomChange, RoomSnapshot};
 
 /// The membership of one user in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +43,8 @@ pub struct Room {
     pub owner_membership: Option<Membership>,
     /// The memberships of the guests; `None` for a free place.
     pub guests: [Option<Membership>; GUESTS_MAX],
+    /// The log that decides who is a member; `None` for a room that was created without a signature.
+    pub log: Option<Arc<RoomLog>>,
 }
 
 /// Reason why a room refuses an operation.
@@ -84,7 +85,45 @@ impl Room {
             owner,
             owner_membership: Some(membership),
             guests,
+            log: None,
         }
+    }
+
+    /// Creates the room whose log begins with this entry.
+    #[must_use]
+    pub fn signed(log: RoomLog, now: DateTime<Utc>) -> Self {
+        let state = log.state();
+        let room = Self::create(state.name().clone(), state.owner().clone(), now);
+        Self { id: state.id(), log: Some(Arc::new(log)), ..room }
+    }
+
+    /// Changes the members as the last entry of a longer log says. An entry that changes no member still raises the
+    /// revision, so that all members see the longer log. The end of the room is for the caller.
+    pub fn follow(&mut self, log: impl Into<Arc<RoomLog>>, now: DateTime<Utc>) -> Result<(), RoomError> {
+        let log = log.into();
+        let entry = &log.last().entry;
+        let author = &entry.author;
+        match &entry.change {
+            // A member who has not signed so far keeps the place.
+            Change::Joined { .. } if self.is_member(author) => self.changed(ChangeKind::Changed, author),
+            Change::Joined { .. } => self.join(author, now).map(|_| ())?,
+            Change::Left | Change::Expired => self.leave(author)?,
+            Change::Removed(user) | Change::Banned(user) if self.is_member(user) => self.leave(user)?,
+            Change::Owner(user) => self.give(user)?,
+            _ => self.changed(ChangeKind::Changed, author),
+        }
+        self.log = Some(log);
+        Ok(())
+    }
+
+    /// Makes a guest the owner. The former owner, if a member, takes the place of the guest.
+    fn give(&mut self, user: &Username) -> Result<(), RoomError> {
+        let place = self.guests.iter_mut().find(|place| place.as_ref().is_some_and(|m| m.username == *user));
+        let place = place.ok_or(RoomError::NotAMember)?;
+        std::mem::swap(place, &mut self.owner_membership);
+        self.owner = user.clone();
+        self.changed(ChangeKind::Changed, user);
+        Ok(())
     }
 
     /// Adds a member: the owner in the reserved place, a guest in the first free one.
@@ -183,6 +222,7 @@ impl Room {
             name: self.name.clone(),
             revision: self.revision,
             capacity: CAPACITY,
+            log: self.log.as_ref().map(|log| LogPosition::from(log.head())),
             owner: self.owner.clone(),
             members: self.memberships().map(member).collect(),
             peer_owner: slot(&self.owner_membership),

@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::digest::Digest;
 use crate::keys::{PublicKey, Signature};
 use crate::names::{RoomName, Username};
 use crate::peer::Peer;
+use crate::room_log::head::Head;
 
 /// The complete state of a room at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct RoomSnapshot {
     pub revision: u64,
     /// Maximum number of members.
     pub capacity: usize,
+    /// The last entry of the room's log; absent for a room that was created without a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogPosition>,
     /// The user who may delete the room.
     pub owner: Username,
     /// The members. An owner who is a member comes first.
@@ -29,6 +34,21 @@ pub struct RoomSnapshot {
     pub peer_one: Option<Peer>,
     /// The second guest's record while the guest can be linked.
     pub peer_two: Option<Peer>,
+}
+
+/// The last entry of a room's log, without the tracker's signature. The reply to ROOM_LOG carries the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// The number of the entry.
+    pub epoch: u64,
+    /// The digest of the entry.
+    pub head: Digest,
+}
+
+impl From<Head> for LogPosition {
+    fn from(head: Head) -> Self {
+        Self { epoch: head.epoch, head: head.digest }
+    }
 }
 
 /// A member of a room, present or offline.
@@ -65,6 +85,8 @@ pub enum ChangeKind {
     Online,
     /// The room was deleted.
     Deleted,
+    /// Something else about the room has changed, for example its topic or an invitation.
+    Changed,
 }
 
 /// A change of a room, and the user concerned.
@@ -132,6 +154,7 @@ mod tests {
             name: RoomName::parse("sala").unwrap(),
             revision: 1,
             capacity: 3,
+            log: None,
             owner: user("ana"),
             members: members
                 .iter()

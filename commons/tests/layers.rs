@@ -63,9 +63,11 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         &[
             &["tracker_address"],
             &["protocol", "net", "settings", "program_documents"],
+            &["room"],
+            &["snapshot"],
             &["room_log"],
-            &["room", "endorsement", "login_key"],
-            &["snapshot", "user", "log_target", "process_memory", "version"],
+            &["endorsement", "login_key"],
+            &["user", "log_target", "process_memory", "version"],
             &["peer"],
             &["keys", "names", "address_range", "digest", "incarnation"],
             &["nearest", "confusables", "time_forms", "counted", "timestamp"],

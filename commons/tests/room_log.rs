@@ -4,14 +4,19 @@
 
 mod log_scene;
 
+use std::collections::BTreeSet;
+
+use chrono::DateTime;
 use commons::digest::Digest;
 use commons::endorsement::Endorsement;
 use commons::incarnation::Incarnation;
 use commons::keys::{PublicKey, Signature};
 use commons::limits::{CHECKPOINT_DISTANCE, ENTRIES_PER_DAY, SUCCESSION_WAIT};
+use commons::room::Room;
 use commons::room_log::entry::{Change, Entry, SignedEntry};
 use commons::room_log::facts::Policy;
 use commons::room_log::head::SignedHead;
+use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
 use commons::room_log::state::{RoomState, id_of, room_id};
 use log_scene::{Scene, creation, device, key_of, keys, user};
@@ -196,6 +201,34 @@ fn newcomer_goes_on_from_a_checkpoint() {
     scene.apply(&joined).unwrap();
     newcomer.apply(&joined).unwrap();
     assert_eq!(newcomer, scene.state);
+}
+
+#[test]
+fn room_at_the_tracker_has_the_members_of_its_log() {
+    let mut scene = Scene::new(Policy::Open);
+    let now = DateTime::UNIX_EPOCH;
+    let mut log = RoomLog::begin(scene.log[0].clone()).unwrap();
+    let mut room = Room::signed(log.clone(), now);
+    scene.join("bob").unwrap();
+    scene.join("carla").unwrap();
+    scene.by("ana", Change::Topic("tea".into())).unwrap();
+    scene.by("ana", Change::Owner(user("carla"))).unwrap();
+    scene.by("carla", Change::Removed(user("ana"))).unwrap();
+    scene.by("carla", Change::Banned(user("dora"))).unwrap();
+    scene.by("carla", Change::Banned(user("bob"))).unwrap();
+    scene.by("carla", Change::Left).unwrap();
+    scene.join("ana").unwrap();
+    for entry in &scene.log[1..] {
+        let revision = room.revision;
+        log.append(entry.clone()).unwrap();
+        room.follow(log.clone(), now).unwrap();
+        let members: BTreeSet<_> = room.memberships().map(|member| &member.username).collect();
+        assert_eq!(members, log.state().members().keys().collect());
+        assert_eq!((&room.owner, room.revision), (log.state().owner(), revision + 1), "{entry:?}");
+    }
+    assert_eq!(room.id, id_of(&scene.log[0]));
+    assert_eq!(RoomLog::from_disk(scene.log.clone()), Ok(log.clone()));
+    assert_eq!(log.after(7), &scene.log[7..]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A model test of rooms: random joins and leaves of five users on a room and on a simple model of it.
 
 use chrono::DateTime;
+use commons::limits::{CAPACITY, GUESTS_MAX};
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
-use commons::room::{CAPACITY, GUESTS_MAX, Joined, Room, RoomError};
+use commons::room::{Joined, Room, RoomError};
 use commons::snapshot::ChangeKind;
 use proptest::collection::vec;
 use proptest::prelude::*;

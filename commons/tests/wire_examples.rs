@@ -53,6 +53,8 @@ variants!(request_name, REQUESTS: TrackerRequest {
     TrackerRequest::JoinRoom { .. } => "JOIN_ROOM",
     TrackerRequest::LeaveRoom { .. } => "LEAVE_ROOM",
     TrackerRequest::DeleteRoom { .. } => "DELETE_ROOM",
+    TrackerRequest::ChangeRoom { .. } => "CHANGE_ROOM",
+    TrackerRequest::RoomLog { .. } => "ROOM_LOG",
     TrackerRequest::ListKeys => "LIST_KEYS",
     TrackerRequest::RevokeKey { .. } => "REVOKE_KEY",
     TrackerRequest::EndorseKey { .. } => "ENDORSE_KEY",
@@ -101,6 +103,12 @@ variants!(code_name, CODES: ErrorCode {
     ErrorCode::RoomFull => "ROOM_FULL",
     ErrorCode::NotAMember => "NOT_A_MEMBER",
     ErrorCode::NotOwner => "NOT_OWNER",
+    ErrorCode::StaleHead => "STALE_HEAD",
+    ErrorCode::InvalidEntry => "INVALID_ENTRY",
+    ErrorCode::SignatureRequired => "SIGNATURE_REQUIRED",
+    ErrorCode::NotInvited => "NOT_INVITED",
+    ErrorCode::BannedFromRoom => "BANNED_FROM_ROOM",
+    ErrorCode::TooManyChanges => "TOO_MANY_CHANGES",
     ErrorCode::TooManyRooms => "TOO_MANY_ROOMS",
     ErrorCode::PlaintextRefused => "PLAINTEXT_REFUSED",
     ErrorCode::RateLimited => "RATE_LIMITED",
@@ -122,6 +130,7 @@ variants!(change_name, CHANGES: ChangeKind {
     ChangeKind::Offline => "offline",
     ChangeKind::Online => "online",
     ChangeKind::Deleted => "deleted",
+    ChangeKind::Changed => "changed",
 });
 
 variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {

@@ -62,6 +62,7 @@ fn room() -> RoomSnapshot {
         name: "sala".parse().unwrap(),
         revision: 1,
         capacity: 3,
+        log: None,
         owner: user("ana"),
         members: ["ana", "bob", "carla"].map(member).into(),
         peer_owner: None,

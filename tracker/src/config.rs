@@ -14,8 +14,8 @@ use commons::time_forms::TIME_FORMS;
 use tracing_subscriber::EnvFilter;
 
 use crate::limits::{
-    LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, MONITOR_INTERVAL_MIN, MOTD_MAX, NEWCOMERS_PER_NETWORK,
-    PREAUTH_MAX, SESSIONS_MAX, SESSIONS_PER_NETWORK,
+    ENTRY_BEHIND_MAX, LOG_FILES, LOG_FILES_MAX, LOG_SIZE, LOG_SIZE_MIN, MONITOR_INTERVAL_MIN, MOTD_MAX,
+    NEWCOMERS_PER_NETWORK, PREAUTH_MAX, SESSIONS_MAX, SESSIONS_PER_NETWORK,
 };
 use crate::size::Size;
 
@@ -93,6 +93,9 @@ pub struct Config {
     /// The cost of a password hash
     #[arg(skip)]
     pub password_cost: PasswordCost,
+    /// The time by which an entry of a room's log may be behind the tracker's clock
+    #[arg(skip = ENTRY_BEHIND_MAX)]
+    pub entry_behind_max: Duration,
 }
 
 /// The limits on connections. A network is an IPv4 address or an IPv6 /64.

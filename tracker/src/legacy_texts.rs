@@ -85,6 +85,10 @@ pub(crate) fn refused(
         (ErrorCode::CodeRequired | ErrorCode::WrongCode, _) => {
             "Este tracker exige um código de registro.".to_owned()
         }
+        (ErrorCode::SignatureRequired, _) => {
+            "Esta sala só aceita programas que assinam as mudanças.".to_owned()
+        }
+        (ErrorCode::BannedFromRoom, _) => "O dono da sala baniu você.".to_owned(),
         (ErrorCode::NotAdmin, _) => "Só um administrador pode fazer isso.".to_owned(),
         (_, _) => "Mensagem inválida.".to_owned(),
     }

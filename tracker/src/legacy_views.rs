@@ -5,6 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use commons::names::{RoomName, Username};
+use commons::snapshot::RoomSnapshot;
+
+/// Changes a snapshot to the form for legacy clients: it names an absent owner, and says nothing of the log, for which
+/// there is no space in one `recv`.
+pub(crate) fn simplify(room: &mut RoomSnapshot) {
+    room.name_owner();
+    room.log = None;
+}
 
 /// The views of the authenticated legacy clients. All other clients show every room.
 #[derive(Debug, Default)]

@@ -108,7 +108,19 @@ pub(crate) const HASH_WAIT_MAX: Duration = Duration::from_secs(4);
 /// The maximum number of rooms of which a user can be a member. The user's rooms in a LOGIN reply then fit in one frame.
 pub(crate) const ROOMS_PER_USER: usize = 16;
 
-/// The maximum number of rooms: about 100 MB of memory.
+/// The time by which an entry of a room's log may be ahead of the tracker's clock. The clocks of computers differ by
+/// minutes. A later time would hold back the entries of all others, because times never fall along a log.
+pub(crate) const ENTRY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The time by which an entry may be behind the tracker's clock. With earlier times a user could make the entries of many
+/// days in one day. A clock that is wrong by hours still works.
+pub(crate) const ENTRY_BEHIND_MAX: Duration = Duration::from_hours(24);
+
+/// The number of times that the tracker signs the end of a membership while others change the same room. The next
+/// sweep tries again.
+pub(crate) const EXPIRY_TRIES: usize = 8;
+
+/// The maximum number of rooms: about 100 MB of memory, apart from their logs.
 pub(crate) const ROOMS_MAX: usize = 100_000;
 
 /// The maximum number of bans: about 5 MB of memory. More than people make by hand.

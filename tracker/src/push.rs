@@ -15,6 +15,7 @@ use commons::snapshot::{ChangeKind, RoomChange, RoomSnapshot};
 use uuid::Uuid;
 
 use crate::legacy_texts;
+use crate::legacy_views::simplify;
 use crate::repositories::watch::Changed;
 
 /// A change of a room and the users who are notified of it.
@@ -32,10 +33,10 @@ pub(crate) struct Notice {
     departed: BTreeSet<Username>,
 }
 
-/// An encoded ROOM_UPDATE, in the current and in the legacy form.
+/// An encoded ROOM_UPDATE, in the current form, and in the legacy form if legacy clients know such a change.
 pub(crate) struct Push {
     frame: Bytes,
-    legacy: Bytes,
+    legacy: Option<Bytes>,
 }
 
 impl Notice {
@@ -79,6 +80,7 @@ impl Notice {
             ChangeKind::Offline => format!("{username} went offline"),
             ChangeKind::Online => format!("{username} is back"),
             ChangeKind::Deleted => format!("{username} deleted {room}"),
+            ChangeKind::Changed => format!("{username} changed {room}"),
         }
     }
 }
@@ -99,13 +101,15 @@ impl Push {
         };
         let frame = encode(&Status::RoomUpdate(update.clone())).ok()?;
         update.msg = legacy_texts::update(&notice.room, notice.change.kind);
-        update.room.iter_mut().for_each(RoomSnapshot::name_owner);
-        Some(Self { frame, legacy: encode(&Status::RoomUpdate(update)).ok()? })
+        update.room.iter_mut().for_each(simplify);
+        let is_known = notice.change.kind != ChangeKind::Changed;
+        let legacy = is_known.then(|| encode(&Status::RoomUpdate(update))).transpose().ok()?;
+        Some(Self { frame, legacy })
     }
 
-    /// The frame for a session. `legacy` selects the form for legacy clients.
-    pub(crate) fn frame(&self, legacy: bool) -> Bytes {
-        if legacy { self.legacy.clone() } else { self.frame.clone() }
+    /// The frame for a session, if it gets one. `legacy` selects the form for legacy clients.
+    pub(crate) fn frame(&self, legacy: bool) -> Option<Bytes> {
+        if legacy { self.legacy.clone() } else { Some(self.frame.clone()) }
     }
 }
 

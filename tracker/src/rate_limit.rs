@@ -128,7 +128,7 @@ impl RequestLimiter {
 fn changes_something(request: &TrackerRequest) -> bool {
     use AdminRequest::{Bans, Sessions};
     use TrackerRequest::{Admin, ChangePassword, DeleteAccount, EndorseKey, RevokeKey};
-    use TrackerRequest::{CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
+    use TrackerRequest::{ChangeRoom, CreateRoom, DeleteRoom, JoinRoom, LeaveRoom};
     if let Admin(request) = request {
         return !matches!(request, Sessions(_) | Bans(_));
     }
@@ -138,6 +138,7 @@ fn changes_something(request: &TrackerRequest) -> bool {
             | JoinRoom { .. }
             | LeaveRoom { .. }
             | DeleteRoom { .. }
+            | ChangeRoom { .. }
             | RevokeKey { .. }
             | EndorseKey { .. }
             | ChangePassword { .. }

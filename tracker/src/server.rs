@@ -148,7 +148,8 @@ impl TrackerServer {
             Err(error) => panic::resume_unwind(error.into_panic()),
         };
         let watched = LimitScope { loopback: config.limit_loopback };
-        let service = Arc::new(TrackerService::new(&repositories, passwords, watched));
+        let service =
+            Arc::new(TrackerService::new(&repositories, passwords, watched, config.entry_behind_max));
         let policy = Policy::read(&config)?;
         let first_user_is_admin = config.first_user_is_admin && local_addr.ip().is_loopback();
         service.users.set_policy(Policy { first_user_is_admin, ..policy });

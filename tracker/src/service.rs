@@ -15,6 +15,7 @@ mod pushing;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::Utc;
 use commons::names::Username;
@@ -36,11 +37,12 @@ use crate::handlers::authenticator::Authenticator;
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::peer::PeerCommandHandler;
 use crate::handlers::room::RoomCommandHandler;
+use crate::handlers::room_log::{LogPage, RoomLogHandler};
 use crate::handlers::user::{Admitted, UserCommandHandler};
 use crate::legacy_texts;
 use crate::load::Load;
 use crate::log_class::{CONNECTION, SECURITY};
-use crate::login::{ConnectionId, SignedIn};
+use crate::login::SignedIn;
 use crate::metrics::Metrics;
 use crate::password_proofs::PasswordProofs;
 use crate::passwords::Passwords;
@@ -56,6 +58,7 @@ pub(crate) struct TrackerService {
     pub(crate) users: UserCommandHandler,
     /// The handler of requests about rooms.
     pub(crate) rooms: RoomCommandHandler,
+    logs: RoomLogHandler,
     peers: PeerCommandHandler,
     accounts: AccountCommandHandler,
     /// The handler of requests of admins.
@@ -84,7 +87,13 @@ pub(crate) enum Next {
 
 impl TrackerService {
     /// Creates the service on these repositories. No user is signed in.
-    pub(crate) fn new(repositories: &Repositories, passwords: Passwords, watched: LimitScope) -> Self {
+    /// `entry_behind_max` is the time by which an entry of a log may be behind the tracker's clock.
+    pub(crate) fn new(
+        repositories: &Repositories,
+        passwords: Passwords,
+        watched: LimitScope,
+        entry_behind_max: Duration,
+    ) -> Self {
         let (users, rooms, peers) = (repositories.users(), repositories.rooms(), repositories.peers());
         let (admins, bans) = (repositories.admins(), repositories.bans());
         let authenticator = Arc::new(Authenticator::new(users.clone(), passwords, watched));
@@ -97,7 +106,13 @@ impl TrackerService {
             store: repositories.figures(),
             authenticator,
             turn: Mutex::new(rooms.watch()),
-            rooms: RoomCommandHandler::new(rooms.clone(), peers.clone()),
+            rooms: RoomCommandHandler::new(rooms.clone(), peers.clone(), repositories.key().clone()),
+            logs: RoomLogHandler::new(
+                rooms.clone(),
+                peers.clone(),
+                repositories.key().clone(),
+                entry_behind_max,
+            ),
             peers: PeerCommandHandler::new(users, rooms, peers.clone()),
             presence: peers,
             connections: ActiveConnections::default(),
@@ -179,6 +194,7 @@ impl TrackerService {
         match request {
             TrackerRequest::Register(credentials) => {
                 self.admin.check_new_account(&credentials.username, from.key, from.ip, Utc::now())?;
+                self.logs.check_new_account(&credentials.username, from.key)?;
                 let admitted = self.users.register(credentials, from).await?;
                 tracing::info!(class = SECURITY, username = %admitted.username, from = %client.from, "registered");
                 let is_admin = self.users.policy().first_user_is_admin
@@ -223,6 +239,7 @@ impl TrackerService {
         request: TrackerRequest,
     ) -> Result<(), RequestError> {
         let legacy = client.legacy.then(|| legacy_texts::done(&request, me.username.as_str()));
+        let viewer = client.key.map(|_| &me.username);
         let outcome = match request {
             TrackerRequest::Pong => {
                 me.pongs.iter().for_each(|pongs| pongs.send_modify(|()| ()));
@@ -240,11 +257,18 @@ impl TrackerService {
             }
             TrackerRequest::ListPeers(page) => Outcome::showing("peers", ReplyBody::Peers(page)),
             TrackerRequest::GetPeer { peer } => self.peers.find(&peer)?,
-            TrackerRequest::ListRooms(page) => Outcome::showing("rooms", ReplyBody::Rooms(page)),
+            TrackerRequest::ListRooms(page) => {
+                Outcome::showing("rooms", ReplyBody::Rooms(page, viewer.cloned()))
+            }
             TrackerRequest::CreateRoom { room } => self.rooms.create(me, &room).await?,
             TrackerRequest::JoinRoom { room } => self.rooms.join(me, &room).await?,
             TrackerRequest::LeaveRoom { room } => self.rooms.leave(me, &room).await?,
             TrackerRequest::DeleteRoom { room } => self.rooms.delete(me, &room).await?,
+            TrackerRequest::ChangeRoom { entry } => self.logs.change(me, client.key, *entry).await?,
+            TrackerRequest::RoomLog { room, after } => {
+                let name = self.logs.find(&room, viewer)?;
+                Outcome::showing(format!("the log of {name}"), ReplyBody::Log(name, after))
+            }
             TrackerRequest::ListKeys => {
                 Outcome::showing("your keys", ReplyBody::Keys(me.username.clone(), client.key))
             }
@@ -303,9 +327,13 @@ impl TrackerService {
                 let (bans, more) = self.admin.bans(&page, Utc::now())?;
                 Reply { bans: Some(bans), more, ..reply }
             }
-            ReplyBody::Rooms(page) => {
-                let (rooms, more) = self.rooms.list(&page, with_id, legacy)?;
+            ReplyBody::Rooms(page, viewer) => {
+                let (rooms, more) = self.rooms.list(&page, viewer.as_ref(), with_id, legacy)?;
                 Reply { rooms: Some(rooms), more, ..reply }
+            }
+            ReplyBody::Log(name, after) => {
+                let LogPage { entries, head, more } = self.logs.page(&name, after)?;
+                Reply { entries: Some(entries), head: head.map(Box::new), more, ..reply }
             }
             ReplyBody::Peers(page) => {
                 let (peers, more) = self.peers.list(&page, with_id)?;
@@ -368,26 +396,6 @@ impl TrackerService {
         self.connections.all()
     }
 
-    /// Stores a change of a user's presence, and pushes it to the members of the user's rooms.
-    pub(crate) async fn presence_changed(
-        &self,
-        username: &Username,
-        kind: ChangeKind,
-        by: Option<ConnectionId>,
-    ) {
-        self.save_place(username).await;
-        if let Err(error) = self.rooms.presence_changed(username, kind, by).await {
-            tracing::warn!(%error, "a presence change could not be stored");
-        }
-    }
-
-    /// Stores the address and the presence of a user.
-    pub(crate) async fn save_place(&self, username: &Username) {
-        if let Err(error) = self.presence.save(username).await {
-            tracing::warn!(%error, "a peer's address could not be stored");
-        }
-    }
-
     /// Takes the lock, and pushes the changes that were made until now.
     fn turn(&self) -> MutexGuard<'_, Watch<Room>> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -400,7 +408,6 @@ impl TrackerService {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use chrono::Utc;
     use commons::names::RoomName;
@@ -410,6 +417,8 @@ mod tests {
 
     use super::*;
     use crate::config::PasswordCost;
+    use crate::limits::ENTRY_BEHIND_MAX;
+    use crate::login::ConnectionId;
     use crate::send_queue::{QueuedFrame, SendQueue};
 
     /// A time limit longer than any step takes on a slow machine.
@@ -461,7 +470,8 @@ mod tests {
         let repositories = Repositories::open(folder.path()).unwrap();
         let passwords =
             Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
-        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
+        let service =
+            TrackerService::new(&repositories, passwords, LimitScope { loopback: false }, ENTRY_BEHIND_MAX);
         let service = Arc::new(service);
         let [mut ana, mut bob] =
             [TestSession::register(&service, "ana").await, TestSession::register(&service, "bob").await];

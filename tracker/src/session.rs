@@ -317,6 +317,7 @@ mod tests {
     use super::*;
     use crate::admission::{Admission, Admitted};
     use crate::config::{ConnectionLimits, PasswordCost};
+    use crate::limits::ENTRY_BEHIND_MAX;
     use crate::passwords::Passwords;
     use crate::rate_limit::LimitScope;
     use crate::repositories::Repositories;
@@ -342,7 +343,8 @@ mod tests {
         let repositories = Repositories::open(folder.path()).unwrap();
         let passwords =
             Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
-        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
+        let service =
+            TrackerService::new(&repositories, passwords, LimitScope { loopback: false }, ENTRY_BEHIND_MAX);
         let (near, mut far) = duplex(FRAME_MAX);
         let (send_queue, frames) = SendQueue::new();
         let stop = CancellationToken::new();
@@ -386,7 +388,8 @@ mod tests {
         let repositories = Repositories::open(folder.path()).unwrap();
         let passwords =
             Passwords::new(PasswordCost { memory: 8, passes: 1 }, repositories.key().public_key()).unwrap();
-        let service = TrackerService::new(&repositories, passwords, LimitScope { loopback: false });
+        let service =
+            TrackerService::new(&repositories, passwords, LimitScope { loopback: false }, ENTRY_BEHIND_MAX);
         let identity = Identity::new(&Seed::new([1; 32]), Purpose::Session).unwrap();
         let accept_config = AcceptConfig { plaintext: Plaintext::default(), identity };
         let limits = ConnectionLimits { sessions: 1, preauth: 1, per_network: 1, new_per_network: 1 };

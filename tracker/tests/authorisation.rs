@@ -6,10 +6,13 @@
 mod common;
 
 use common::{PASSWORD, TestTracker, WRONG, members, room};
-use commons::keys::{PublicKey, Signature};
+use commons::digest::Digest;
+use commons::keys::{PublicKey, Seed, Signature};
+use commons::names::Username;
 use commons::protocol::administration::{AdminRequest, BanTarget, NewBan};
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::{Credentials, RoomsFate, Secret, TrackerRequest};
+use commons::room_log::entry::{Change, Entry, SignedEntry};
 use serde_json::{Value, json};
 
 /// The kind of client that sends a request. Ana owns the room `sala`, and bob is a guest in it.
@@ -38,11 +41,16 @@ fn row(request: &TrackerRequest) -> [&'static str; 5] {
         | TrackerRequest::ListRooms(_)
         | TrackerRequest::CreateRoom { .. }
         | TrackerRequest::JoinRoom { .. }
+        | TrackerRequest::RoomLog { .. }
         | TrackerRequest::ListKeys
         | TrackerRequest::ChangePassword { .. }
         | TrackerRequest::DeleteAccount { .. } => ["NOT_LOGGED_IN", "OK", "OK", "OK", "closed"],
         TrackerRequest::LeaveRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "OK", "OK", "closed"],
         TrackerRequest::DeleteRoom { .. } => ["NOT_LOGGED_IN", "NOT_A_MEMBER", "NOT_OWNER", "OK", "closed"],
+        // No session here has proven a key: see `tracker/tests/room_log.rs`.
+        TrackerRequest::ChangeRoom { .. } => {
+            ["NOT_LOGGED_IN", "INVALID_ENTRY", "INVALID_ENTRY", "INVALID_ENTRY", "closed"]
+        }
         TrackerRequest::RevokeKey { .. } | TrackerRequest::EndorseKey { .. } => {
             ["NOT_LOGGED_IN", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "KEY_NOT_FOUND", "closed"]
         }
@@ -75,7 +83,9 @@ fn after(request: &TrackerRequest) -> Option<TrackerRequest> {
         TrackerRequest::CreateRoom { .. } => TrackerRequest::JoinRoom { room: sala() },
         TrackerRequest::JoinRoom { .. } => TrackerRequest::LeaveRoom { room: sala() },
         TrackerRequest::LeaveRoom { .. } => TrackerRequest::DeleteRoom { room: sala() },
-        TrackerRequest::DeleteRoom { .. } => TrackerRequest::ListKeys,
+        TrackerRequest::DeleteRoom { .. } => TrackerRequest::ChangeRoom { entry: Box::new(deletion()) },
+        TrackerRequest::ChangeRoom { .. } => TrackerRequest::RoomLog { room: sala(), after: 0 },
+        TrackerRequest::RoomLog { .. } => TrackerRequest::ListKeys,
         TrackerRequest::ListKeys => TrackerRequest::RevokeKey { key: PublicKey::new([7; 32]) },
         TrackerRequest::RevokeKey { .. } => {
             TrackerRequest::EndorseKey { key: PublicKey::new([7; 32]), signature: Signature([7; 64]) }
@@ -115,6 +125,13 @@ fn after_admin(request: &AdminRequest) -> Option<AdminRequest> {
 
 fn commands() -> impl Iterator<Item = TrackerRequest> {
     std::iter::successors(Some(TrackerRequest::Register(credentials("nova"))), after)
+}
+
+/// An entry of the owner that deletes a room.
+fn deletion() -> SignedEntry {
+    let (seed, room) = (Seed::new([7; 32]), Digest([7; 32]));
+    let (author, key) = (Username::parse("ana").unwrap(), seed.public_key());
+    Entry { room, epoch: 2, previous: room, time: 0, author, key, change: Change::Deleted }.sign(&seed)
 }
 
 fn credentials(username: &str) -> Credentials {

@@ -15,7 +15,10 @@ use std::process::{Command, Stdio};
 
 use common::device::{Device, ask, by_key};
 use common::program::{Program, Writers, assert_kept};
+use common::signer::Signer;
 use common::{Client, TestTracker, room, sign_in, with_id};
+use commons::room_log::entry::Change;
+use commons::room_log::facts::Policy;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
@@ -181,6 +184,9 @@ async fn restored_tracker_has_its_key_and_newer_revisions() {
     let mut ana = program.connect().await;
     ana.ok(sign_in("REGISTER", "ana", 5000)).await;
     ana.ok(room("CREATE_ROOM", "sala")).await;
+    let mut carla = Signer::register(program.address, "carla").await;
+    carla.create("signed", Policy::Invite, false).await;
+    let log = carla.log("signed").await;
     done("backup", &backup, &data).await;
     // The tracker goes on, and peers see later revisions. Each start begins another block of them.
     drop(program);
@@ -197,6 +203,9 @@ async fn restored_tracker_has_its_key_and_newer_revisions() {
     let sala = &reply["rooms"]["sala"];
     assert!(sala["revision"].as_u64().unwrap() > seen, "{reply}");
     assert_eq!(common::members(sala), ["ana"]);
+    let mut carla = carla.again(tracker.address).await;
+    assert_eq!(carla.log("signed").await, log);
+    assert_eq!(carla.change("signed", Change::Topic("tea".to_owned())).await, "OK");
 }
 
 #[tokio::test]

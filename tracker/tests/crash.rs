@@ -13,9 +13,12 @@ use std::time::Instant;
 
 use common::device::{Device, ask};
 use common::program::{Program, Writers, all_rooms, assert_kept};
+use common::signer::{Signer, change_room};
 use common::{PASSWORD, PATIENCE, room, sign_in, with_id};
 use commons::net::connection::Connection;
 use commons::net::socket::Socket;
+use commons::room_log::entry::Change;
+use commons::room_log::facts::Policy;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,6 +34,32 @@ async fn fifteen_kills_lose_nothing_that_was_acknowledged() {
     }
     assert!(expected.len() >= 15 * 20);
     assert_kept(folder.path(), &expected).await;
+}
+
+#[tokio::test]
+async fn kills_lose_no_entry_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path());
+    let mut ana = Signer::register(program.address, "ana").await;
+    ana.create("sala", Policy::Open, false).await;
+    let mut log = ana.log("sala").await;
+    for round in 0..5 {
+        for number in 0..3 {
+            let entry = ana.next(&log, Change::Topic(format!("{round} {number}")));
+            assert_eq!(ana.outcome(change_room(&entry)).await, "OK");
+            log.append(entry).unwrap();
+        }
+        // The last entry may be stored or not: nobody has confirmed it.
+        let unconfirmed = ana.next(&log, Change::Topic(format!("{round} last")));
+        ana.session.send(&change_room(&unconfirmed)).await.unwrap();
+        drop(program);
+        program = Program::start(folder.path());
+        ana = ana.again(program.address).await;
+        let stored = ana.log("sala").await;
+        assert!(stored.entries().starts_with(log.entries()), "round {round}");
+        assert!(stored.after(log.head().epoch).iter().all(|entry| *entry == unconfirmed));
+        log = stored;
+    }
 }
 
 /// The environment variable for the child process that runs the store of the control.

@@ -1,5 +1,6 @@
-//! A comparison of the tracker with a model of rooms.
-//! Four users send random requests, and the tracker must answer as the rules say.
+//! A comparison of the tracker with models of rooms.
+//! Four users send random requests, and the tracker must answer as the rules say. The model of a room with a log is the
+//! log itself, as every peer has it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -7,7 +8,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::signer::{Signer, change_room, user};
 use common::{Client, TestTracker, members, room};
+use commons::room_log::entry::Change;
+use commons::room_log::facts::Policy;
+use commons::room_log::refusal::Refusal;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -116,6 +121,72 @@ async fn agrees(steps: Vec<(usize, usize, usize)>) {
     }
 }
 
+/// The code for an entry that the rules refuse.
+fn code(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Stale => "STALE_HEAD",
+        Refusal::Full => "ROOM_FULL",
+        Refusal::NotInvited => "NOT_INVITED",
+        Refusal::Banned => "BANNED_FROM_ROOM",
+        Refusal::TooMany => "TOO_MANY_CHANGES",
+        Refusal::NotOwner => "NOT_OWNER",
+        Refusal::NotAMember => "NOT_A_MEMBER",
+        _ => "INVALID_ENTRY",
+    }
+}
+
+/// The number of kinds of changes below.
+const CHANGES: usize = 11;
+
+fn change(kind: usize, by: &Signer, other: &Signer) -> Change {
+    let name = other.name.clone();
+    match kind {
+        0 | 1 => by.joined(),
+        2 => Change::Left,
+        3 => other.invited(),
+        4 => Change::Uninvited(name),
+        5 => Change::Removed(name),
+        6 => Change::Banned(name),
+        7 => Change::Unbanned(name),
+        8 => Change::Owner(name),
+        9 => Change::Policy(Policy::Invite),
+        _ => Change::Policy(Policy::Open),
+    }
+}
+
+async fn agrees_with_the_log(steps: Vec<(usize, usize, usize)>) {
+    let tracker = TestTracker::start().await;
+    let mut signers = Vec::new();
+    for name in USERS {
+        signers.push(Signer::register(tracker.address, name).await);
+    }
+    signers[0].create("sala", Policy::Open, false).await;
+    let mut log = signers[0].log("sala").await;
+    for (by, kind, other) in steps {
+        let change = change(kind, &signers[by], &signers[other]);
+        let entry = signers[by].next(&log, change);
+        let expected = log.append(entry.clone()).map_or_else(code, |()| "OK");
+        let got = signers[by].outcome(change_room(&entry)).await;
+        assert_eq!(got, expected, "{} signs {:?}", USERS[by], entry.entry.change);
+    }
+    let owner = log.state().owner().as_str();
+    let owner = USERS.iter().position(|name| *name == owner).unwrap();
+    assert_eq!(signers[owner].log("sala").await, log);
+    let listed = signers[owner].ask(json!({"cmd": "LIST_ROOMS"})).await["rooms"]["sala"].take();
+    let mut shown = members(&listed);
+    shown.sort_unstable();
+    let expected: Vec<_> = log.state().members().keys().map(|member| member.as_str()).collect();
+    assert_eq!((shown, &listed["owner"]), (expected, &json!(USERS[owner])));
+    for (signer, name) in signers.iter_mut().zip(USERS) {
+        let state = log.state();
+        let is_shown = state.policy() == Policy::Open
+            || *state.owner() == user(name)
+            || state.members().contains_key(&user(name))
+            || state.invited().contains_key(&user(name));
+        assert_eq!(!signer.listed().await.is_empty(), is_shown, "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -124,5 +195,13 @@ proptest! {
         steps in proptest::collection::vec((0..USERS.len(), 0..COMMANDS.len(), 0..ROOMS.len()), 1..60),
     ) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(agrees(steps));
+    }
+
+    #[test]
+    fn tracker_accepts_what_the_log_accepts(
+        steps in proptest::collection::vec((0..USERS.len(), 0..CHANGES, 0..USERS.len()), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(agrees_with_the_log(steps));
     }
 }

@@ -13,6 +13,8 @@ use crate::names::RoomName;
 use crate::peer::{Peer, rfc3339_seconds};
 use crate::protocol::administration::{AdminRequest, Announcement, ListedBan, ListedSession};
 use crate::protocol::page::Page;
+use crate::room_log::entry::SignedEntry;
+use crate::room_log::head::SignedHead;
 use crate::snapshot::{RoomChange, RoomSnapshot};
 
 /// The optional id of a request: a string or an integer. The reply repeats it unchanged.
@@ -66,6 +68,19 @@ pub enum TrackerRequest {
         /// The name of the room.
         room: String,
     },
+    /// Add an entry to the log of a room: create, join, leave or delete it, or change something else about it.
+    ChangeRoom {
+        /// The entry, signed by this session's key.
+        entry: Box<SignedEntry>,
+    },
+    /// Get entries of the log of a room.
+    RoomLog {
+        /// The name of the room.
+        room: String,
+        /// The epoch after which the entries are wanted; 0 for all.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u64,
+    },
     /// List the user's own keys.
     ListKeys,
     /// Revoke one of the user's own keys.
@@ -114,6 +129,12 @@ pub enum TrackerRequest {
     /// A request of an admin.
     #[serde(untagged)]
     Admin(AdminRequest),
+}
+
+/// Whether a number is the default, which the wire leaves out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The fate of a user's own rooms when the account is deleted.
@@ -194,7 +215,7 @@ pub struct RequestParseError {
 const SUBSTITUTES: [(&str, &str); 2] = [("password", "login_key"), ("new_password", "new_login_key")];
 
 /// All commands with their required fields.
-const REQUIRED: [(&str, &[&str]); 25] = [
+const REQUIRED: [(&str, &[&str]); 27] = [
     ("REGISTER", &["username", "password", "port"]),
     ("LOGIN", &["username", "port"]),
     ("LOGOUT", &[]),
@@ -205,6 +226,8 @@ const REQUIRED: [(&str, &[&str]); 25] = [
     ("JOIN_ROOM", &["room"]),
     ("LEAVE_ROOM", &["room"]),
     ("DELETE_ROOM", &["room"]),
+    ("CHANGE_ROOM", &["entry"]),
+    ("ROOM_LOG", &["room"]),
     ("LIST_KEYS", &[]),
     ("REVOKE_KEY", &["key"]),
     ("ENDORSE_KEY", &["key", "signature"]),
@@ -307,6 +330,12 @@ pub struct Reply {
     /// The requested room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomSnapshot>,
+    /// Entries of a room's log, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Vec<SignedEntry>>,
+    /// The last entry of that log, signed by the tracker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Box<SignedHead>>,
     /// The user's own keys, in the order in which they were bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<BoundKey>>,
@@ -482,6 +511,18 @@ pub enum ErrorCode {
     NotAMember,
     /// Only the owner may do this.
     NotOwner,
+    /// The entry does not follow the last one of the room's log. ROOM_LOG has the entries between.
+    StaleHead,
+    /// The entry breaks a rule of the log.
+    InvalidEntry,
+    /// The room takes only people who sign its log.
+    SignatureRequired,
+    /// The room takes only users whom its owner has invited.
+    NotInvited,
+    /// The owner of the room has banned the user.
+    BannedFromRoom,
+    /// The user has made too many changes of the room today.
+    TooManyChanges,
     /// The user is a member of the largest allowed number of rooms.
     TooManyRooms,
     /// The request requires an encrypted connection.

@@ -17,6 +17,7 @@ pub mod entry;
 pub mod facts;
 pub mod head;
 pub mod layout;
+pub mod log;
 pub mod refusal;
 mod rules;
 pub mod state;

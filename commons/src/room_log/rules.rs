@@ -6,11 +6,10 @@ use crate::digest::Digest;
 use crate::endorsement::Endorsement;
 use crate::keys::{PublicKey, Signature};
 use crate::limits::{
-    BANS_MAX, CHECKPOINT_DISTANCE, ENDORSEMENTS_PER_USER, ENTRIES_MAX, ENTRIES_PER_DAY, INVITATIONS_MAX,
-    KEYS_PER_USER, REVOKED_MAX, STREAM_ENDS_MAX, SUCCESSION_WAIT, TOPIC_MAX,
+    BANS_MAX, CHECKPOINT_DISTANCE, ENDORSEMENTS_PER_USER, ENTRIES_MAX, ENTRIES_PER_DAY, GUESTS_MAX,
+    INVITATIONS_MAX, KEYS_PER_USER, REVOKED_MAX, STREAM_ENDS_MAX, SUCCESSION_WAIT, TOPIC_MAX,
 };
 use crate::names::Username;
-use crate::room::GUESTS_MAX;
 use crate::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH, SignedEntry};
 use crate::room_log::facts::{Facts, LogMember, Policy, StreamEnd};
 use crate::room_log::head::Head;
@@ -20,10 +19,35 @@ use crate::room_log::state::RoomState;
 /// A day in milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
+/// Whether a signature is checked: the rest of the rules is cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignatureCheck {
+    Full,
+    DoneBefore,
+}
+
+impl SignatureCheck {
+    fn check(self, signed: &SignedEntry) -> Result<(), Refusal> {
+        if self == Self::DoneBefore || signed.is_signed() { Ok(()) } else { Err(Refusal::Signature) }
+    }
+}
+
 impl RoomState {
     /// The state after the first entry of a log. Only the entry's own signature is proven: whether the owner is known is
     /// for the reader to decide.
     pub fn create(signed: &SignedEntry) -> Result<Self, Refusal> {
+        Self::begin(signed, SignatureCheck::Full)
+    }
+
+    /// The state after the entries of a log from one's own disk. Their signatures were checked before they were written,
+    /// and are not checked again.
+    pub fn replay(first: &SignedEntry, others: &[SignedEntry]) -> Result<Self, Refusal> {
+        let mut state = Self::begin(first, SignatureCheck::DoneBefore)?;
+        others.iter().try_for_each(|entry| state.follow(entry, SignatureCheck::DoneBefore))?;
+        Ok(state)
+    }
+
+    fn begin(signed: &SignedEntry, signature: SignatureCheck) -> Result<Self, Refusal> {
         let entry = &signed.entry;
         let Change::Created(creation) = &entry.change else { return Err(Refusal::OtherRoom) };
         let none = Digest([0; 32]);
@@ -34,9 +58,7 @@ impl RoomState {
         if !keys.contains(&entry.key) {
             return Err(Refusal::UnknownKey);
         }
-        if !signed.is_signed() {
-            return Err(Refusal::Signature);
-        }
+        signature.check(signed)?;
         let room = signed.digest();
         let facts = Facts::new(room, entry, creation, keys);
         let head = Head { room, epoch: FIRST_EPOCH, digest: room };
@@ -54,9 +76,7 @@ impl RoomState {
         if !owner_keys.contains(&entry.key) {
             return Err(Refusal::UnknownKey);
         }
-        if !signed.is_signed() {
-            return Err(Refusal::Signature);
-        }
+        SignatureCheck::Full.check(signed)?;
         let head = Head { room: entry.room, epoch: entry.epoch, digest: signed.digest() };
         let mut state = Self { facts: (**facts).clone(), head, recent: BTreeMap::new() };
         state.note(entry);
@@ -69,6 +89,10 @@ impl RoomState {
     /// The same entry is accepted or refused by everybody who has the same log, so the rules use nothing but the log:
     /// no clock of the reader, and no key that only the reader knows.
     pub fn apply(&mut self, signed: &SignedEntry) -> Result<(), Refusal> {
+        self.follow(signed, SignatureCheck::Full)
+    }
+
+    fn follow(&mut self, signed: &SignedEntry, signature: SignatureCheck) -> Result<(), Refusal> {
         let entry = &signed.entry;
         if entry.room != self.facts.room {
             return Err(Refusal::OtherRoom);
@@ -84,9 +108,7 @@ impl RoomState {
         }
         self.check_number(entry)?;
         self.facts.check_key(entry)?;
-        if !signed.is_signed() {
-            return Err(Refusal::Signature);
-        }
+        signature.check(signed)?;
         let mut facts = self.facts.clone();
         facts.change(entry)?;
         self.facts = facts;

@@ -309,6 +309,7 @@ mod tests {
             name: room(name),
             revision: 1,
             capacity: 3,
+            log: None,
             owner: user("bob"),
             members: members.iter().map(member).collect(),
             peer_owner: None,

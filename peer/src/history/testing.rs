@@ -84,6 +84,7 @@ pub(crate) fn snapshot_of(revision: u64, members: &[(&str, u64)]) -> RoomSnapsho
         name: sala().unwrap(),
         revision,
         capacity: 3,
+        log: None,
         owner: user(ANA),
         members: members.iter().map(member).collect(),
         peer_owner: None,

@@ -8,4 +8,5 @@ pub(crate) mod outcome;
 pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod room;
+pub(crate) mod room_log;
 pub(crate) mod user;

@@ -9,6 +9,7 @@ use commons::names::{NameError, RoomName, Username};
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::ErrorCode;
 use commons::room::RoomError;
+use commons::room_log::refusal::Refusal;
 
 use crate::limits::HASH_WAIT_MAX;
 use crate::passwords::PasswordError;
@@ -35,8 +36,10 @@ pub(crate) enum ReplyBody {
     Pong,
     /// The snapshot of a room.
     Room(RoomName),
-    /// A page of the list of rooms.
-    Rooms(Page),
+    /// A page of the list of rooms. The second field is the user of an encrypted session.
+    Rooms(Page, Option<Username>),
+    /// The log of a room after an epoch.
+    Log(RoomName, u64),
     /// A page of the list of connected peers.
     Peers(Page),
     /// The record of a user.
@@ -140,11 +143,35 @@ impl From<RoomFailure> for RequestError {
             RoomFailure::Exists => ErrorCode::RoomExists,
             RoomFailure::LooksAlike => ErrorCode::InvalidName,
             RoomFailure::TooMany => ErrorCode::Busy,
+            RoomFailure::TooManyOfUser => ErrorCode::TooManyRooms,
+            RoomFailure::NotSigned => ErrorCode::SignatureRequired,
+            RoomFailure::Entry(refusal) => code_of(refusal),
             RoomFailure::Rule(RoomError::Full) => ErrorCode::RoomFull,
             RoomFailure::Rule(RoomError::NotAMember) => ErrorCode::NotAMember,
             RoomFailure::Rule(RoomError::NotOwner) => ErrorCode::NotOwner,
             RoomFailure::Storage(_) => ErrorCode::Storage,
         };
         Self::new(code, failure.to_string())
+    }
+}
+
+/// The code of a refused entry.
+fn code_of(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::Stale => ErrorCode::StaleHead,
+        Refusal::Full => ErrorCode::RoomFull,
+        Refusal::NotInvited => ErrorCode::NotInvited,
+        Refusal::Banned => ErrorCode::BannedFromRoom,
+        Refusal::TooMany => ErrorCode::TooManyChanges,
+        Refusal::NotOwner => ErrorCode::NotOwner,
+        Refusal::NotAMember => ErrorCode::NotAMember,
+        Refusal::OtherRoom
+        | Refusal::Signature
+        | Refusal::UnknownKey
+        | Refusal::RevokedKey
+        | Refusal::Ended
+        | Refusal::Time
+        | Refusal::NoChange
+        | Refusal::Value => ErrorCode::InvalidEntry,
     }
 }

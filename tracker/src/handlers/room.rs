@@ -4,20 +4,21 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
+use commons::keys::Seed;
 use commons::names::{RoomName, Username};
 use commons::peer::Peer;
 use commons::protocol::page::Page;
-use commons::protocol::with_tracker::{ErrorCode, RoomsFate};
+use commons::protocol::with_tracker::RoomsFate;
 use commons::room::{Joined, Room};
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;
-use crate::legacy_views::LegacyViews;
-use crate::limits::ROOMS_PER_USER;
+use crate::legacy_views::{LegacyViews, simplify};
 use crate::login::{ConnectionId, SignedIn};
 use crate::repositories::peer::PeerRepository;
-use crate::repositories::room::{RoomFailure, RoomRepository};
+use crate::repositories::room::{RoomFailure, RoomRepository, is_shown_to, may_join_unsigned};
+use crate::repositories::room_log::is_in_log;
 use crate::repositories::update::StorageError;
 
 /// Answers requests about rooms.
@@ -25,14 +26,16 @@ use crate::repositories::update::StorageError;
 pub(crate) struct RoomCommandHandler {
     rooms: RoomRepository,
     peers: PeerRepository,
+    /// The tracker's key, which signs the end of a membership.
+    key: Seed,
     /// The room that each legacy client currently shows.
     pub(crate) views: LegacyViews,
 }
 
 impl RoomCommandHandler {
-    /// Creates the handler. Snapshots of rooms contain the records of `peers`.
-    pub(crate) fn new(rooms: RoomRepository, peers: PeerRepository) -> Self {
-        Self { rooms, peers, views: LegacyViews::default() }
+    /// Creates the handler. Snapshots of rooms contain the records of `peers`, and `key` is the tracker's.
+    pub(crate) fn new(rooms: RoomRepository, peers: PeerRepository, key: Seed) -> Self {
+        Self { rooms, peers, key, views: LegacyViews::default() }
     }
 
     /// Creates a room with its owner as the first member.
@@ -41,7 +44,7 @@ impl RoomCommandHandler {
         if self.rooms.room(&name).is_some() {
             return Err(RoomFailure::Exists.into());
         }
-        self.check_room_count(&requester.username)?;
+        self.rooms.check_room_count(&requester.username)?;
         self.rooms.create(&name, &requester.username, Some(requester.connection), Utc::now()).await?;
         tracing::info!(room = %name, owner = %requester.username, "room created");
         Ok(Outcome::showing(format!("{name} is created, and you are in it"), ReplyBody::Room(name)))
@@ -52,8 +55,9 @@ impl RoomCommandHandler {
         let SignedIn { username, connection, .. } = requester;
         let (name, by) = (RoomName::parse(room)?, Some(*connection));
         let mut present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
+        may_join_unsigned(&present, username)?;
         if !present.is_member(username) {
-            self.check_room_count(username)?;
+            self.rooms.check_room_count(username)?;
         }
         present.join(username, Utc::now()).map_err(RoomFailure::from)?;
         // The view changes before the room, because a change of a room is pushed as soon as it is made.
@@ -112,8 +116,9 @@ impl RoomCommandHandler {
         Ok(name)
     }
 
-    /// Removes a user from all rooms: hands on or deletes the user's own rooms, and leaves the others. If the
-    /// disk refuses a change, the earlier ones stand.
+    /// Removes a user from all rooms: hands on or deletes the user's own rooms, and leaves the others. In invite rooms the
+    /// user stays in the log, because only a member or the owner can sign the end of such a membership. If the disk
+    /// refuses a change, the earlier ones stand.
     pub(crate) async fn leave_all(
         &self,
         username: &Username,
@@ -121,11 +126,7 @@ impl RoomCommandHandler {
         fate: RoomsFate,
     ) -> Result<(), RoomFailure> {
         for name in self.rooms.owned_by(username) {
-            let heir = match fate {
-                RoomsFate::HandOn => self.rooms.hand_on(&name, username, by).await?,
-                RoomsFate::Delete => self.rooms.delete(&name, username, by).await.map(|()| None)?,
-            };
-            match heir {
+            match self.rooms.give_up(&name, username, by, fate == RoomsFate::HandOn).await? {
                 Some(heir) => {
                     tracing::info!(room = %name, former = %username, owner = %heir, "room handed on")
                 }
@@ -133,18 +134,26 @@ impl RoomCommandHandler {
             }
         }
         for room in self.rooms.rooms_of(username) {
-            self.rooms.leave(&room.name, username, by).await?;
-            tracing::info!(room = %room.name, %username, "room left");
+            if !is_in_log(&room, username) {
+                self.rooms.leave(&room.name, username, by).await?;
+                tracing::info!(room = %room.name, %username, "room left");
+            } else if self.rooms.expire(&room, username, &self.key, |_| true).await? {
+                tracing::info!(room = %room.name, %username, "membership ended");
+            }
         }
         Ok(())
     }
 
-    /// Removes each guest for whom `overdue` returns true from the guest's rooms. If the disk refuses a change, the next sweep tries it
-    /// again.
+    /// Removes each guest for whom `overdue` returns true from the guest's rooms, but not from invite rooms. If the disk
+    /// refuses a change, the next sweep tries it again.
     pub(crate) async fn free_overdue(&self, overdue: impl Fn(&Username) -> bool + Clone + Send + 'static) {
         for guest in self.rooms.members(&overdue) {
             for room in self.rooms.rooms_of(&guest).into_iter().filter(|room| room.owner != guest) {
-                match self.rooms.free_guest(&room.name, &guest, overdue.clone()).await {
+                let freed = match is_in_log(&room, &guest) {
+                    true => self.rooms.expire(&room, &guest, &self.key, overdue.clone()).await.map(drop),
+                    false => self.rooms.free_guest(&room.name, &guest, overdue.clone()).await,
+                };
+                match freed {
                     Ok(()) if !self.rooms.room(&room.name).is_some_and(|room| room.is_member(&guest)) => {
                         tracing::info!(room = %room.name, username = %guest, "seat freed after the hold");
                     }
@@ -161,37 +170,46 @@ impl RoomCommandHandler {
     pub(crate) fn snapshot(&self, name: &RoomName, legacy: bool) -> Result<RoomSnapshot, RoomFailure> {
         let mut shown = self.show(&self.rooms.room(name).ok_or(RoomFailure::NotFound)?, |_| true);
         if legacy {
-            shown.name_owner();
+            simplify(&mut shown);
         }
         Ok(shown)
     }
 
-    /// The current snapshots of the rooms of which a user is a member. They leave out the user's own endorsements, which
-    /// no client reads there. Without these, all snapshots fit in one frame.
+    /// The current snapshots of the rooms of which a user is a member, for the user.
     pub(crate) fn snapshots_of(&self, username: &Username) -> BTreeMap<String, RoomSnapshot> {
         let rooms = self.rooms.rooms_of(username);
-        rooms
-            .iter()
-            .map(|room| (room.name.as_str().to_owned(), self.show(room, |member| member != username)))
-            .collect()
+        rooms.iter().map(|room| (room.name.as_str().to_owned(), self.show_to(username, room))).collect()
     }
 
-    /// A page of the rooms, and whether more follow.
+    /// The snapshot of a room for one of its members. It leaves out the user's own endorsements and, of a room with a log,
+    /// the user's own keys in the slot. No client reads them there, and without them all rooms of a user fit in one frame.
+    fn show_to(&self, user: &Username, room: &Room) -> RoomSnapshot {
+        let mut shown = self.show(room, |member| member != user);
+        let slots = [&mut shown.peer_owner, &mut shown.peer_one, &mut shown.peer_two];
+        for own in slots.into_iter().flatten().filter(|peer| peer.username == *user && room.log.is_some()) {
+            own.keys.clear();
+        }
+        shown
+    }
+
+    /// A page of the rooms, and whether more follow. `viewer` is the user of an encrypted session.
     pub(crate) fn list(
         &self,
         page: &Page,
+        viewer: Option<&Username>,
         with_id: bool,
         legacy: bool,
     ) -> Result<(BTreeMap<String, RoomSnapshot>, bool), RequestError> {
         let bounds = PageBounds::of(page, with_id)?;
         let (prefix, after) =
             (page.prefix.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
+        let viewer = viewer.map(|user| self.peers.peer(user));
         Ok(self.rooms.scan(prefix, after, |rooms| {
             // Only members need the endorsements. With them, a room may exceed what a legacy client reads at once.
-            bounds.fill(rooms.map(|room| {
+            bounds.fill(rooms.filter(|room| is_shown_to(room, viewer.as_ref())).map(|room| {
                 let mut shown = self.show(room, |_| false);
                 if legacy {
-                    shown.name_owner();
+                    simplify(&mut shown);
                 }
                 (room.name.as_str().to_owned(), shown)
             }))
@@ -209,31 +227,28 @@ impl RoomCommandHandler {
         }
         shown
     }
-
-    fn check_room_count(&self, username: &Username) -> Result<(), RequestError> {
-        if self.rooms.room_count_of(username) < ROOMS_PER_USER {
-            return Ok(());
-        }
-        let msg = format!("you sit in {ROOMS_PER_USER} rooms: leave one first");
-        Err(RequestError::new(ErrorCode::TooManyRooms, msg))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::net::Ipv6Addr;
+    use std::sync::Arc;
 
+    use commons::digest::Digest;
     use commons::endorsement::Endorsement;
     use commons::keys::Seed;
-    use commons::limits::{FRAME_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
+    use commons::limits::{FRAME_MAX, GUESTS_MAX, KEYS_PER_USER, ORIGINAL_RECV, ROOM_NAME_MAX, USERNAME_MAX};
     use commons::protocol::with_tracker::{Reply, RequestId, Status};
-    use commons::room::{GUESTS_MAX, Membership};
-    use commons::snapshot::RoomChange;
+    use commons::room::Membership;
+    use commons::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH, SignedEntry};
+    use commons::room_log::facts::Policy;
+    use commons::room_log::log::RoomLog;
+    use commons::snapshot::{LogPosition, RoomChange};
     use uuid::Uuid;
 
     use super::*;
-    use crate::limits::MOTD_MAX;
+    use crate::limits::{MOTD_MAX, ROOMS_PER_USER};
     use crate::push::{Notice, Push};
     use crate::repositories::Repositories;
 
@@ -255,6 +270,25 @@ mod tests {
         user
     }
 
+    /// The bytes of a user's own keys in the slots of all rooms.
+    const OWN_KEYS: usize = ROOMS_PER_USER * KEYS_PER_USER * 67;
+
+    /// The first entry of a log.
+    fn created() -> SignedEntry {
+        let (seed, none) = (Seed::new([7; 32]), Digest([0; 32]));
+        let creation = Creation {
+            name: RoomName::parse("sala").unwrap(),
+            keys: vec![seed.public_key()],
+            policy: Policy::Open,
+            legacy: true,
+            nonce: [7; 32],
+            tracker: seed.public_key(),
+        };
+        let author = Username::parse("ana").unwrap();
+        let (key, change) = (seed.public_key(), Change::Created(creation));
+        Entry { room: none, epoch: FIRST_EPOCH, previous: none, time: 0, author, key, change }.sign(&seed)
+    }
+
     /// Creates a full room with the longest possible name and the highest numbers.
     fn full_room(n: usize, owner: &Username, guests: [&Username; GUESTS_MAX]) -> Room {
         let membership = |user: &Username| {
@@ -269,6 +303,7 @@ mod tests {
             owner: owner.clone(),
             owner_membership: membership(owner),
             guests: guests.map(membership),
+            log: Some(Arc::new(RoomLog::begin(created()).unwrap())),
         }
     }
 
@@ -277,7 +312,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
         let peers = repositories.peers();
-        let handler = RoomCommandHandler::new(repositories.rooms(), peers.clone());
+        let handler =
+            RoomCommandHandler::new(repositories.rooms(), peers.clone(), repositories.key().clone());
         let mut users = Vec::new();
         for n in 0..=ROOMS_PER_USER * GUESTS_MAX {
             users.push(somebody(&peers, n, KEYS_PER_USER).await);
@@ -286,8 +322,13 @@ mod tests {
         let rooms =
             others.chunks(GUESTS_MAX).enumerate().map(|(n, pair)| full_room(n, &pair[0], [&pair[1], me]));
         let rooms: Vec<_> = rooms.collect();
-        let reply = |endorsed: fn(&Username, &Username) -> bool| {
-            let shown = rooms.iter().map(|room| handler.show(room, |member| endorsed(member, me)));
+        let reply = |show: &dyn Fn(&Room) -> RoomSnapshot| {
+            let shown = rooms.iter().map(|room| {
+                let shown = show(room);
+                let log = shown.log.map(|log| LogPosition { epoch: u64::MAX, ..log });
+                assert!(log.is_some());
+                RoomSnapshot { log, ..shown }
+            });
             let rooms: BTreeMap<_, _> = shown.map(|room| (room.name.as_str().to_owned(), room)).collect();
             assert_eq!(rooms.len(), ROOMS_PER_USER);
             let id = Some(RequestId::Large(u64::MAX));
@@ -296,12 +337,13 @@ mod tests {
             let reply = Reply { msg, rooms: Some(rooms), motd, admin: true, id, ..Reply::default() };
             serde_json::to_vec(&Status::Ok(reply)).unwrap().len()
         };
-        let bytes = reply(|member, me| member != me);
+        let bytes = reply(&|room| handler.show_to(me, room));
         assert!(bytes < FRAME_MAX, "{bytes}");
-        // Control: with all endorsements, the reply would not fit. The check below shows that endorsements are
+        // Control: with the user's own keys in the slots, the reply would not fit. The check below shows that endorsements are
         // included.
-        assert!(reply(|_, _| true) > FRAME_MAX);
-        assert!(bytes - reply(|_, _| false) > ROOMS_PER_USER * GUESTS_MAX * (KEYS_PER_USER - 1) * 128);
+        assert!(reply(&|room| handler.show(room, |member| member != me)) > FRAME_MAX);
+        let without = reply(&|room| handler.show(room, |_| false));
+        assert!(bytes + OWN_KEYS - without > ROOMS_PER_USER * GUESTS_MAX * (KEYS_PER_USER - 1) * 128);
     }
 
     #[tokio::test]
@@ -309,14 +351,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(folder.path()).unwrap();
         let peers = repositories.peers();
-        let handler = RoomCommandHandler::new(repositories.rooms(), peers.clone());
+        let handler =
+            RoomCommandHandler::new(repositories.rooms(), peers.clone(), repositories.key().clone());
         let original = somebody(&peers, 0, 0).await;
         let (ana, bob) = (somebody(&peers, 1, KEYS_PER_USER).await, somebody(&peers, 2, KEYS_PER_USER).await);
         let room = full_room(0, &ana, [&bob, &original]);
         let change = RoomChange { kind: ChangeKind::Offline, username: ana };
         let notice = Notice::new(&room, change, BTreeSet::new());
         handler.views.sign_in(&original, true);
-        let bytes = Push::of(&notice, Some(handler.show(&room, |_| true))).unwrap().frame(true).len();
+        let bytes =
+            Push::of(&notice, Some(handler.show(&room, |_| true))).unwrap().frame(true).unwrap().len();
         assert!(bytes < ORIGINAL_RECV, "{bytes}");
     }
 }

@@ -2,18 +2,16 @@
 //! It stores each room with its owner, its members and its revision.
 
 use chrono::{DateTime, Utc};
-use commons::confusables;
 use commons::names::{RoomName, Username};
-use commons::room::{Joined, Membership, Room, RoomError};
+use commons::peer::Peer;
+use commons::room::{Joined, Room, RoomError};
+use commons::room_log::facts::Policy;
+use commons::room_log::refusal::Refusal;
 use commons::snapshot::ChangeKind;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use uuid::Uuid;
 
-use crate::limits::{REVISION_BLOCK, REVISION_MAX, ROOMS_MAX};
+use crate::limits::{REVISION_BLOCK, ROOMS_MAX, ROOMS_PER_USER};
 use crate::login::ConnectionId;
 use crate::repositories::collection::Collection;
-use crate::repositories::record::{Decoded, Record, unreadable};
 use crate::repositories::update::{Change, StorageError};
 use crate::repositories::watch::Watch;
 
@@ -32,153 +30,21 @@ pub(crate) enum RoomFailure {
     /// The tracker already has the maximum number of rooms.
     #[error("the tracker has its maximum number of rooms")]
     TooMany,
+    /// The user is a member of the maximum number of rooms.
+    #[error("you sit in {ROOMS_PER_USER} rooms: leave one first")]
+    TooManyOfUser,
     /// A rule of the room forbids the change.
     #[error(transparent)]
     Rule(#[from] RoomError),
+    /// The room has a log, and the change needs an entry.
+    #[error("this room takes only programs that sign its log")]
+    NotSigned,
+    /// The entry may not follow the log of the room.
+    #[error(transparent)]
+    Entry(#[from] Refusal),
     /// The change could not be made durable.
     #[error(transparent)]
     Storage(#[from] StorageError),
-}
-
-/// The layout of a room in the file: the legacy fields, and the fields that this version adds.
-#[derive(Serialize, Deserialize)]
-struct StoredRoom {
-    id: Option<Uuid>,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    revision: u64,
-    owner: Option<String>,
-    peer_owner: Option<StoredMembership>,
-    peer_one: Option<StoredMembership>,
-    peer_two: Option<StoredMembership>,
-}
-
-/// The layout of a membership in the file. The legacy tracker stored the whole peer record here.
-#[derive(Serialize, Deserialize)]
-struct StoredMembership {
-    username: String,
-    #[serde(default)]
-    since: u64,
-    #[serde(default)]
-    joined_at: DateTime<Utc>,
-}
-
-impl From<&Membership> for StoredMembership {
-    fn from(membership: &Membership) -> Self {
-        let Membership { username, since, joined_at } = membership;
-        Self { username: username.as_str().to_owned(), since: *since, joined_at: *joined_at }
-    }
-}
-
-impl StoredMembership {
-    fn membership(self) -> Option<Membership> {
-        let Self { username, since, joined_at } = self;
-        Some(Membership { username: Username::parse(&username).ok()?, since, joined_at })
-    }
-}
-
-impl StoredRoom {
-    /// Migrates the room of a legacy file. The member in the owner's place owns the room, or else the first other
-    /// member. A user with an invalid name loses the membership, and an owner with such a name also loses the room. Returns
-    /// `None` if no valid member is left or the room name is invalid.
-    fn take_over(self, name: &str) -> Option<Room> {
-        let memberships = [self.peer_owner, self.peer_one, self.peer_two].into_iter().flatten();
-        let mut memberships =
-            memberships.filter_map(|membership| StoredMembership { since: 1, ..membership }.membership());
-        let owner_membership = memberships.next()?;
-        Some(Room {
-            id: Uuid::new_v4(),
-            name: RoomName::parse(name).ok()?,
-            revision: 1,
-            last_change: None,
-            owner: owner_membership.username.clone(),
-            owner_membership: Some(owner_membership),
-            guests: [memberships.next(), memberships.next()],
-        })
-    }
-
-    fn room(self, name: &str, id: Uuid) -> Option<Room> {
-        let membership = |membership: Option<StoredMembership>| match membership {
-            Some(membership) => membership.membership().map(Some),
-            None => Some(None),
-        };
-        Some(Room {
-            id,
-            name: RoomName::parse(name).ok()?,
-            revision: self.revision,
-            last_change: None,
-            owner: Username::parse(&self.owner?).ok()?,
-            owner_membership: membership(self.peer_owner)?,
-            guests: [membership(self.peer_one)?, membership(self.peer_two)?],
-        })
-    }
-}
-
-impl Record for Room {
-    fn read(key: &str, json: &RawValue) -> Result<Decoded<Self>, String> {
-        let stored: StoredRoom = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
-        if stored.revision > REVISION_MAX {
-            return Err("the revision is above the maximum".to_owned());
-        }
-        let reading = match stored.id {
-            Some(id) => stored.room(key, id).map(Decoded::Native),
-            None => stored.take_over(key).map(Decoded::Migrated),
-        };
-        Ok(reading.unwrap_or(Decoded::Invalid))
-    }
-
-    fn write(&self) -> serde_json::Result<Box<RawValue>> {
-        let membership = |membership: &Option<Membership>| membership.as_ref().map(StoredMembership::from);
-        to_raw_value(&StoredRoom {
-            id: Some(self.id),
-            name: self.name.as_str().to_owned(),
-            revision: self.revision,
-            owner: Some(self.owner.as_str().to_owned()),
-            peer_owner: membership(&self.owner_membership),
-            peer_one: membership(&self.guests[0]),
-            peer_two: membership(&self.guests[1]),
-        })
-    }
-
-    /// Notes about the invalid names and the places that became free.
-    fn take_over_notes(&self, original: &RawValue) -> Vec<String> {
-        let Ok(StoredRoom { peer_owner, peer_one, peer_two, .. }) = serde_json::from_str(original.get())
-        else {
-            return Vec::new();
-        };
-        let (name, owner) = (self.name.as_str(), &self.owner);
-        let mut memberships = [peer_owner, peer_one, peer_two].into_iter().flatten();
-        // An owner who has left is no member. The first member then owns the room.
-        let first = memberships.next().filter(|membership| Username::parse(&membership.username).is_err());
-        let lost = first.map(|StoredMembership { username, .. }| {
-            format!(
-                "the room {name:?} belongs to {owner} now, and a seat is free: the name of its owner {username:?} does not fit our \
-                 rules. If {username:?} is to keep it, stop the tracker, put the original files back into an empty folder, and give \
-                 that user a name that fits in all three of them before the next start"
-            )
-        });
-        let unfit = memberships.filter(|membership| Username::parse(&membership.username).is_err());
-        let freed = unfit.map(|StoredMembership { username, .. }| {
-            format!("a seat in the room {name:?} is free: the name {username:?} does not fit our rules")
-        });
-        lost.into_iter().chain(freed).collect()
-    }
-
-    fn skeleton(key: &str) -> Option<String> {
-        Some(confusables::skeleton(key))
-    }
-
-    /// Advances to the next block of revisions. Presence changes may have used up the stored block, because they raise
-    /// the revision in memory only.
-    fn begin_run(&mut self) {
-        self.revision = (self.revision / REVISION_BLOCK + 1) * REVISION_BLOCK;
-    }
-
-    /// The index finds a room by its members.
-    fn index_keys(&self) -> Vec<String> {
-        self.memberships().map(|membership| membership.username.as_str().to_owned()).collect()
-    }
 }
 
 /// Whether the next revision of a room begins a block, so that the room must be written first.
@@ -187,7 +53,50 @@ struct AtBlockEnd(bool);
 /// The repository of rooms.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomRepository {
-    rooms: Collection<Room>,
+    /// The stored rooms by name.
+    pub(super) rooms: Collection<Room>,
+}
+
+/// Whether only invited users may join a room. Others do not see that such a room exists.
+pub(crate) fn is_for_invited(room: &Room) -> bool {
+    room.log.as_ref().is_some_and(|log| log.state().policy() == Policy::Invite)
+}
+
+/// Whether a room and its log are shown to the user of an encrypted session, whose record this is. `None` stands for
+/// other sessions. An invitation is for keys, because the name may have passed to another user.
+pub(crate) fn is_shown_to(room: &Room, viewer: Option<&Peer>) -> bool {
+    let is_concerned = |Peer { username, keys, .. }: &Peer| {
+        let invited = room.log.as_ref().and_then(|log| log.state().invited().get(username));
+        let is_invited = invited.is_some_and(|invited| keys.iter().any(|key| invited.contains(key)));
+        *username == room.owner || room.is_member(username) || is_invited
+    };
+    !is_for_invited(room) || viewer.is_some_and(is_concerned)
+}
+
+/// Checks that a user may join a room without an entry. In a room with a log, only users outside the log may, if it is
+/// open and allows legacy clients. A member may always join again, which changes nothing.
+pub(crate) fn may_join_unsigned(room: &Room, username: &Username) -> Result<(), RoomFailure> {
+    let Some(state) = room.log.as_ref().map(|log| log.state()) else { return Ok(()) };
+    if !state.allows_legacy() {
+        return Err(RoomFailure::NotSigned);
+    }
+    if room.is_member(username) {
+        return Ok(());
+    }
+    if state.banned().contains(username) {
+        return Err(Refusal::Banned.into());
+    }
+    if state.policy() == Policy::Invite { Err(RoomFailure::NotSigned) } else { Ok(()) }
+}
+
+/// Checks that a user may leave a room without an entry: a member of its log may not.
+fn may_leave_unsigned(room: &Room, username: &Username) -> Result<(), RoomFailure> {
+    let Some(state) = room.log.as_ref().map(|log| log.state()) else { return Ok(()) };
+    if state.allows_legacy() && !state.members().contains_key(username) {
+        Ok(())
+    } else {
+        Err(RoomFailure::NotSigned)
+    }
 }
 
 impl RoomRepository {
@@ -212,15 +121,21 @@ impl RoomRepository {
         self.scan("", "", |rooms| rooms.filter(of_user).map(|room| room.name.clone()).collect())
     }
 
-    /// The name of the room that a user joined last, among the rooms of which the user is a member.
+    /// The name of the room that a user joined last, among the rooms of which the user is a member. Invite rooms are
+    /// left out, because everybody gets the answer.
     pub(crate) fn last_joined(&self, username: &Username) -> Option<RoomName> {
         let joined_at = |room: &Room| room.membership_of(username).map(|membership| membership.joined_at);
-        self.rooms_of(username).into_iter().max_by_key(joined_at).map(|room| room.name)
+        let shown = self.rooms_of(username).into_iter().filter(|room| !is_for_invited(room));
+        shown.max_by_key(joined_at).map(|room| room.name)
     }
 
-    /// The number of rooms of which a user is a member.
-    pub(crate) fn room_count_of(&self, username: &Username) -> usize {
-        self.rooms.index_keys(username.as_str()).len()
+    /// Checks that a user may become a member of one more room.
+    pub(crate) fn check_room_count(&self, username: &Username) -> Result<(), RoomFailure> {
+        if self.rooms.index_keys(username.as_str()).len() < ROOMS_PER_USER {
+            Ok(())
+        } else {
+            Err(RoomFailure::TooManyOfUser)
+        }
     }
 
     /// The users who are members of any room and for whom `wanted` returns true.
@@ -253,11 +168,16 @@ impl RoomRepository {
         by: Option<ConnectionId>,
         now: DateTime<Utc>,
     ) -> Result<(), RoomFailure> {
+        self.insert(Room::create(name.clone(), owner.clone(), now), by).await
+    }
+
+    /// Inserts a new room, if its name is free and looks like no other one.
+    pub(super) async fn insert(&self, room: Room, by: Option<ConnectionId>) -> Result<(), RoomFailure> {
+        let name = room.name.clone();
         if self.rooms.len() >= ROOMS_MAX {
             return Err(RoomFailure::TooMany);
         }
         let Some(_claim) = self.rooms.claim(name.as_str()) else { return Err(RoomFailure::LooksAlike) };
-        let room = Room::create(name.clone(), owner.clone(), now);
         let decide = move |present: Option<&Room>| match present {
             Some(_) => (Change::Keep, Err(RoomFailure::Exists)),
             None => (Change::Put(room.clone()), Ok(())),
@@ -265,7 +185,7 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Adds a user to a room.
+    /// Adds a user to a room without an entry.
     pub(crate) async fn join(
         &self,
         name: &RoomName,
@@ -274,10 +194,14 @@ impl RoomRepository {
         now: DateTime<Utc>,
     ) -> Result<Joined, RoomFailure> {
         let username = username.clone();
-        self.change(name, by, move |room| Ok(room.join(&username, now)?)).await
+        let join = move |room: &mut Room| {
+            may_join_unsigned(room, &username)?;
+            Ok(room.join(&username, now)?)
+        };
+        self.change(name, by, join).await
     }
 
-    /// Removes a user from a room.
+    /// Removes a user from a room without an entry.
     pub(crate) async fn leave(
         &self,
         name: &RoomName,
@@ -285,10 +209,14 @@ impl RoomRepository {
         by: Option<ConnectionId>,
     ) -> Result<(), RoomFailure> {
         let username = username.clone();
-        self.change(name, by, move |room| Ok(room.leave(&username)?)).await
+        let leave = move |room: &mut Room| {
+            may_leave_unsigned(room, &username)?;
+            Ok(room.leave(&username)?)
+        };
+        self.change(name, by, leave).await
     }
 
-    /// Deletes a room of its owner.
+    /// Deletes a room of its owner without an entry.
     pub(crate) async fn delete(
         &self,
         name: &RoomName,
@@ -299,6 +227,7 @@ impl RoomRepository {
         let decide = move |present: Option<&Room>| {
             let Some(room) = present else { return (Change::Keep, Err(RoomFailure::NotFound)) };
             match room.may_delete(&username) {
+                _ if room.log.is_some() => (Change::Keep, Err(RoomFailure::NotSigned)),
                 Ok(()) => (Change::Remove, Ok(())),
                 Err(error) => (Change::Keep, Err(error.into())),
             }
@@ -315,20 +244,22 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Gives a room of a user to the member who has been in it for the longest time. Deletes it if there is no other
-    /// member. Returns the new owner.
-    pub(crate) async fn hand_on(
+    /// Ends a user's ownership of a room: gives it to the member who has been in it for the longest time if
+    /// `may_hand_on` is true, and deletes it otherwise. A room without another member is deleted. So is a room with a
+    /// log, because nobody else can sign its entries. Returns the new owner.
+    pub(crate) async fn give_up(
         &self,
         name: &RoomName,
         owner: &Username,
         by: Option<ConnectionId>,
+        may_hand_on: bool,
     ) -> Result<Option<Username>, RoomFailure> {
         let owner = owner.clone();
         let decide = move |present: Option<&Room>| {
             let Some(mut room) = present.cloned() else { return (Change::Keep, Err(RoomFailure::NotFound)) };
             match room.may_delete(&owner) {
                 Err(error) => (Change::Keep, Err(error.into())),
-                Ok(()) if room.hand_on() => {
+                Ok(()) if may_hand_on && room.log.is_none() && room.hand_on() => {
                     let heir = room.owner.clone();
                     (Change::Put(room), Ok(Some(heir)))
                 }
@@ -338,7 +269,7 @@ impl RoomRepository {
         self.rooms.update_by(name.as_str(), by, decide).await?
     }
 
-    /// Removes a guest from a room if `overdue` still returns true at that moment.
+    /// Removes a guest from a room without an entry, if `overdue` still returns true at that moment.
     pub(crate) async fn free_guest(
         &self,
         name: &RoomName,
@@ -347,7 +278,7 @@ impl RoomRepository {
     ) -> Result<(), RoomFailure> {
         let guest = guest.clone();
         let free = move |room: &mut Room| {
-            if guest != room.owner && overdue(&guest) {
+            if guest != room.owner && may_leave_unsigned(room, &guest).is_ok() && overdue(&guest) {
                 // The guest may have left by now.
                 let _ = room.leave(&guest);
             }

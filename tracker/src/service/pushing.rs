@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use commons::names::Username;
 use commons::room::Room;
+use commons::snapshot::ChangeKind;
 
+use crate::login::ConnectionId;
 use crate::push::{Notice, Push};
 use crate::repositories::watch::Changed;
 use crate::service::TrackerService;
@@ -17,6 +19,26 @@ impl TrackerService {
         drop(self.turn());
         while wake.woken().await {
             drop(self.turn());
+        }
+    }
+
+    /// Stores a change of a user's presence, and pushes it to the members of the user's rooms.
+    pub(crate) async fn presence_changed(
+        &self,
+        username: &Username,
+        kind: ChangeKind,
+        by: Option<ConnectionId>,
+    ) {
+        self.save_place(username).await;
+        if let Err(error) = self.rooms.presence_changed(username, kind, by).await {
+            tracing::warn!(%error, "a presence change could not be stored");
+        }
+    }
+
+    /// Stores the address and the presence of a user.
+    pub(crate) async fn save_place(&self, username: &Username) {
+        if let Err(error) = self.presence.save(username).await {
+            tracing::warn!(%error, "a peer's address could not be stored");
         }
     }
 
@@ -33,7 +55,7 @@ impl TrackerService {
             // The session that deleted another user's room gets no other news of it.
             let requester = change.by.filter(|_| deleter.is_none());
             for session in sessions.filter(|session| requester != Some(session.id)) {
-                session.push(push.frame(session.is_legacy()));
+                push.frame(session.is_legacy()).into_iter().for_each(|frame| session.push(frame));
             }
         }
     }

@@ -6,6 +6,7 @@
 pub(crate) mod device;
 #[cfg(target_os = "linux")]
 pub(crate) mod program;
+pub(crate) mod signer;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -128,6 +128,8 @@ impl Chat {
                 Vec::new()
             }
             TrackerRequest::GetPeer { .. }
+            | TrackerRequest::ChangeRoom { .. }
+            | TrackerRequest::RoomLog { .. }
             | TrackerRequest::ListKeys
             | TrackerRequest::RevokeKey { .. }
             | TrackerRequest::EndorseKey { .. }
@@ -441,6 +443,7 @@ mod tests {
             name: RoomName::parse("sala").unwrap(),
             revision,
             capacity: 3,
+            log: None,
             owner: user("ana"),
             members: members.iter().map(member).collect(),
             peer_owner: None,

@@ -56,6 +56,7 @@ impl RoomRows<'_> {
             ChangeKind::Offline => format!("*** {user} went offline, the seat is kept{of}"),
             ChangeKind::Online => format!("*** {user} is back{of}"),
             ChangeKind::Deleted => format!("*** {user} deleted{name}"),
+            ChangeKind::Changed => format!("*** {user} changed the room{of}"),
         })
     }
 }

@@ -470,6 +470,7 @@ mod tests {
             name: room(name),
             revision: 1,
             capacity: 3,
+            log: None,
             owner: user("bob"),
             members,
             peer_owner: None,
