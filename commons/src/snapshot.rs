@@ -99,6 +99,19 @@ pub struct RoomChange {
 }
 
 impl RoomSnapshot {
+    /// The number by which messages and memberships of the room are compared. In a room with a log it is the epoch, which
+    /// people sign; otherwise the tracker's revision.
+    #[must_use]
+    pub fn membership_revision(&self) -> u64 {
+        self.log.map_or(self.revision, |log| log.epoch)
+    }
+
+    /// The place of this state among the states of the room: a later one is greater.
+    #[must_use]
+    pub fn order(&self) -> (u64, u64) {
+        (self.log.map_or(0, |log| log.epoch), self.revision)
+    }
+
     /// The record of a member that can be linked.
     #[must_use]
     pub fn peer(&self, username: &Username) -> Option<&Peer> {

@@ -233,6 +233,15 @@ pub const REQUESTS_MAX: usize = 64;
 /// tracker could announce more pages for ever.
 pub const LIST_PAGES: usize = 100;
 
+/// Pages of a room's log that are read at once. The largest log, of 4,096 entries of a few hundred bytes, has fewer.
+pub const LOG_PAGES: usize = 128;
+
+/// Contradictions between the tracker and the logs of rooms of which the user is warned in one run.
+pub const LOG_WARNINGS_MAX: usize = 64;
+
+/// Times that an entry is signed again because somebody else changed the room first.
+pub const STALE_HEAD_TRIES: usize = 5;
+
 /// First and longest wait between attempts to reach the tracker.
 pub const TRACKER_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 

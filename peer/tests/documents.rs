@@ -92,6 +92,7 @@ variants!(event_name, EVENTS: Event {
 
 variants!(answer_name, ANSWERS: Answer {
     Answer::Muted { .. } => "muted",
+    Answer::Room(_) => "room",
     Answer::Peers { .. } => "peers",
     Answer::Rooms { .. } => "rooms",
     Answer::Users { .. } => "users",

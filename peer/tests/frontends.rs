@@ -320,7 +320,7 @@ async fn other_frontend_gets_an_event_for_each_change() {
         id: None,
     };
 
-    run(Command::Create { room: room("equipe") }).await;
+    run(Command::Create { room: room("equipe"), policy: None }).await;
     expect("a new room", &|e| matches!(e, Event::RoomEntered { .. })).await;
     run(Command::Delete { room: Some(room("equipe")) }).await;
     expect("its deletion", &|e| matches!(e, Event::RoomDeleted { .. })).await;

@@ -220,10 +220,8 @@ impl TrackerService {
             }
             TrackerRequest::Pong => {}
             _ => {
-                return Err(RequestError::new(
-                    ErrorCode::NotLoggedIn,
-                    "sign in first, with LOGIN or REGISTER",
-                ));
+                let msg = "sign in first, with LOGIN or REGISTER";
+                return Err(RequestError::new(ErrorCode::NotLoggedIn, msg));
             }
         }
         Ok(())
@@ -250,10 +248,8 @@ impl TrackerService {
                 return Err(RequestError::new(ErrorCode::AlreadyLoggedIn, msg));
             }
             _ if username.is_some_and(|name| name != me.username.as_str()) => {
-                return Err(RequestError::new(
-                    ErrorCode::Forbidden,
-                    "\"username\" must be your own, or absent",
-                ));
+                let msg = "\"username\" must be your own, or absent";
+                return Err(RequestError::new(ErrorCode::Forbidden, msg));
             }
             TrackerRequest::ListPeers(page) => Outcome::showing("peers", ReplyBody::Peers(page)),
             TrackerRequest::GetPeer { peer } => self.peers.find(&peer)?,
@@ -265,10 +261,7 @@ impl TrackerService {
             TrackerRequest::LeaveRoom { room } => self.rooms.leave(me, &room).await?,
             TrackerRequest::DeleteRoom { room } => self.rooms.delete(me, &room).await?,
             TrackerRequest::ChangeRoom { entry } => self.logs.change(me, client.key, *entry).await?,
-            TrackerRequest::RoomLog { room, after } => {
-                let name = self.logs.find(&room, viewer)?;
-                Outcome::showing(format!("the log of {name}"), ReplyBody::Log(name, after))
-            }
+            TrackerRequest::RoomLog { room, after } => self.logs.read(&room, viewer, after)?,
             TrackerRequest::ListKeys => {
                 Outcome::showing("your keys", ReplyBody::Keys(me.username.clone(), client.key))
             }

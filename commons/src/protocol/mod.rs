@@ -3,6 +3,7 @@
 
 pub mod administration;
 pub mod between_peers;
+pub mod listed_peer;
 pub mod page;
 pub mod provenance;
 pub mod with_tracker;

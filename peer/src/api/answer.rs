@@ -12,6 +12,7 @@ use crate::api::administration::AdminAnswer;
 use crate::api::bad_line::BadLine;
 use crate::api::conversation::Conversation;
 use crate::api::past;
+use crate::api::room_command::RoomReport;
 use crate::api::status::{MemberStatus, OnlineUser, Status};
 
 /// The result of a command, besides the events that it causes.
@@ -30,6 +31,8 @@ pub enum Answer {
         /// All rooms, each with its complete state.
         rooms: Vec<RoomSnapshot>,
     },
+    /// A room as its log shows it.
+    Room(Box<RoomReport>),
     /// The members of a conversation.
     Users {
         /// The conversation that was asked for.

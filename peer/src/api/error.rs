@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use commons::keys::PublicKey;
 use commons::limits::PASSWORD_MIN_CHARS;
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::Event;
@@ -76,6 +76,20 @@ pub enum CommandError {
     /// The user's key is not the pinned one.
     #[error("the key of {0} has changed: ask {0} by another way, compare with /verify {0}, then /accept {0}")]
     KeyChanged(Username),
+    /// No key of the user was met on this device.
+    #[error("you have not met {0} yet: talk with {0} first (/msg {0}), so that you know whom you invite")]
+    KeyUnknown(Username),
+    /// The room has no log.
+    #[error(
+        "{0} has no signed log: only a room made with /create {0} invite, or open, has an owner who decides"
+    )]
+    Unsigned(RoomName),
+    /// The tracker has shown two different states of the room.
+    #[error(
+        "the tracker has shown two different states of {0}. Look at /room, compare it with the others by another way, then \
+         send again"
+    )]
+    SplitView(RoomName),
     /// The tracker's key is not the one pinned for this address, or not the one that the user gave.
     #[error("{}", another_key(.address, .pinned, .found, *.given))]
     TrackerKeyChanged {
@@ -223,6 +237,9 @@ impl CommandError {
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
             Self::Filtered(_) => "FILTERED",
             Self::KeyChanged(_) => "KEY_CHANGED",
+            Self::KeyUnknown(_) => "KEY_UNKNOWN",
+            Self::Unsigned(_) => "UNSIGNED",
+            Self::SplitView(_) => "SPLIT_VIEW",
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::NotATracker { .. } => "NOT_A_TRACKER",
             Self::Superseded => "SUPERSEDED",

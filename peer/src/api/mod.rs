@@ -15,6 +15,7 @@ pub mod loss;
 pub mod missing_conversation;
 pub mod past;
 pub mod request;
+pub mod room_command;
 mod say;
 pub mod schema;
 pub mod sign_in;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
+use commons::room_log::facts::Policy;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 use commons::timestamp::milliseconds;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,7 @@ use crate::api::administration::{AdminCommand, AdminEvent};
 use crate::api::conversation::Conversation;
 use crate::api::error_details::ErrorDetails;
 use crate::api::past::{After, Before};
+use crate::api::room_command::RoomCommand;
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{LinkState, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
@@ -76,6 +79,9 @@ pub enum Command {
     Create {
         /// The name of the new room.
         room: RoomName,
+        /// The rule by which others join. With a rule, the room has a log that its members sign.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Policy>,
     },
     /// Join an existing room.
     Join {
@@ -226,6 +232,9 @@ pub enum Command {
     /// A command about the user's own account; its JSON form is as flat as the others.
     #[serde(untagged)]
     Account(AccountCommand),
+    /// A command about a room with a log.
+    #[serde(untagged)]
+    Room(RoomCommand),
     /// A command of an admin of the tracker.
     #[serde(untagged)]
     Admin(AdminCommand),

@@ -229,7 +229,7 @@ mod tests {
                 json!({"command": "switch", "conversation": {"to": "bob"}}),
                 Command::Open { conversation: with_bob() },
             ),
-            (json!({"command": "create", "room": "sala"}), Command::Create { room: sala() }),
+            (json!({"command": "create", "room": "sala"}), Command::Create { room: sala(), policy: None }),
             (json!({"command": "join", "room": "sala"}), Command::Join { room: sala() }),
             (json!({"command": "leave"}), Command::Leave { conversation: None }),
             (json!({"command": "leave", "room": "sala"}), Command::Leave { conversation: Some(in_sala()) }),

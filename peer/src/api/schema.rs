@@ -6,6 +6,7 @@
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::RoomsFate;
+use commons::room_log::facts::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -40,6 +41,8 @@ pub enum Type {
     RoomsFate,
     /// A consent: `true` or `false`.
     Consent,
+    /// The rule by which users join a room: `open` or `invite`.
+    Policy,
 }
 
 /// A field of a JSON command.
@@ -66,6 +69,9 @@ pub struct Schema {
     pub help: &'static str,
 }
 
+/// The room of a command about a room; the open one if absent.
+const OF_ROOM: Field = optional("room", Type::Room);
+
 /// Every command, in the order in which `help` lists them.
 pub const COMMANDS: &[Schema] = &[
     schema(
@@ -74,7 +80,11 @@ pub const COMMANDS: &[Schema] = &[
         "send a message; line feeds are part of it",
     ),
     schema("switch", &[required("conversation", Type::Conversation)], "open a conversation"),
-    schema("create", &[required("room", Type::Room)], "create a room and enter it"),
+    schema(
+        "create",
+        &[required("room", Type::Room), optional("policy", Type::Policy)],
+        "create a room and enter it; with a policy, its members sign its log",
+    ),
     schema("join", &[required("room", Type::Room)], "enter a room"),
     schema(
         "leave",
@@ -82,6 +92,24 @@ pub const COMMANDS: &[Schema] = &[
         "leave a room, or end a private chat",
     ),
     schema("delete", &[optional("room", Type::Room)], "delete a room that is yours"),
+    schema("room", &[OF_ROOM], "describe a room with a log: who is in it, and by whose invitation"),
+    schema(
+        "invite",
+        &[OF_ROOM, required("user", Type::User)],
+        "for owners: invite a user whose key you have met",
+    ),
+    schema("uninvite", &[OF_ROOM, required("user", Type::User)], "for owners: take an invitation back"),
+    schema("kick", &[OF_ROOM, required("user", Type::User)], "for owners: remove a member"),
+    schema("ban", &[OF_ROOM, required("user", Type::User)], "for owners: remove a user for good"),
+    schema("unban", &[OF_ROOM, required("user", Type::User)], "for owners: lift a ban"),
+    schema("give", &[OF_ROOM, required("user", Type::User)], "for owners: make a member the owner"),
+    schema(
+        "successor",
+        &[OF_ROOM, optional("user", Type::User)],
+        "for owners: who may become the owner after 30 days without you",
+    ),
+    schema("topic", &[OF_ROOM, required("text", Type::Text)], "for owners: set the topic"),
+    schema("policy", &[OF_ROOM, required("policy", Type::Policy)], "for owners: open, or by invitation only"),
     schema("peers", &[], "list who is connected"),
     schema("rooms", &[], "list the rooms"),
     schema("users", &[optional("conversation", Type::Conversation)], "list the members of a conversation"),
@@ -248,6 +276,7 @@ impl Type {
             Self::Consent => value.is_boolean(),
             Self::Key => text.is_some_and(|text| text.parse::<PublicKey>().is_ok()),
             Self::RoomsFate => RoomsFate::deserialize(value).is_ok(),
+            Self::Policy => Policy::deserialize(value).is_ok(),
             Self::Room => text.is_some_and(|text| RoomName::parse(text).is_ok()),
             Self::User => text.is_some_and(|text| Username::parse(text).is_ok()),
             Self::Conversation => Conversation::deserialize(value).is_ok(),
@@ -272,6 +301,7 @@ impl Type {
             Self::Password => "a text",
             Self::Consent => "true or false",
             Self::RoomsFate => "\"hand_on\" or \"delete\"",
+            Self::Policy => "\"open\" or \"invite\"",
             Self::Key => "a key of 64 hex digits",
         }
     }

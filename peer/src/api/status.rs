@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::listed_peer::ListedPeer;
 use commons::snapshot::Member;
 use serde::{Deserialize, Serialize};
 

@@ -59,6 +59,9 @@ impl Engine {
             EngineCommand::Say { text, .. } if text.len() > TEXT_MAX => {
                 Err(CommandError::TextTooLong { length: text.len(), max: TEXT_MAX })
             }
+            EngineCommand::Say { to: Conversation::Room(room), .. } if self.is_split(&room) => {
+                Err(CommandError::SplitView(room))
+            }
             EngineCommand::Say { to, text, id } => {
                 return self.begin(ticket, Intent::Say { to, text, id }, now, effects);
             }
@@ -67,6 +70,7 @@ impl Engine {
             }
             EngineCommand::EndPrivate(user) => self.end_private(&user, effects).map(|()| Answer::Done),
             EngineCommand::Users(conversation) => self.users(conversation),
+            EngineCommand::DescribeRoom(room) => self.describe_room(room),
             EngineCommand::MarkAway(peers) => Ok(self.online(peers)),
             EngineCommand::Blocked => {
                 Ok(Answer::Blocked { users: self.chat.blocked().iter().cloned().collect() })

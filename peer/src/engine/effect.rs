@@ -54,6 +54,9 @@ pub(crate) enum Effect {
     EndOtherLinks(Username, Vec<PublicKey>),
     /// Asks the tracker for the address and the keys of a user.
     LookUp(Username),
+    /// Reads the entries of a room's log after an epoch. They come as granted requests, or
+    /// [`Input::RoomLogRefused`](crate::engine::input::Input::RoomLogRefused) comes.
+    ReadRoomLog(RoomName, u64),
     /// Writes the pinned keys to the disk. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).
     WritePins(Option<Ticket>, BTreeMap<Username, Pin>),
     /// Writes the blocked users to the disk. The engine gets [`Input::FileWritten`](crate::engine::input::Input::FileWritten).

@@ -1,7 +1,7 @@
 //! The commands that the engine carries out: those about conversations, the keys of others and the lock of the history.
 
-use commons::names::Username;
-use commons::protocol::with_tracker::ListedPeer;
+use commons::names::{RoomName, Username};
+use commons::protocol::listed_peer::ListedPeer;
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
@@ -18,6 +18,8 @@ pub(crate) enum EngineCommand {
     EndPrivate(Username),
     /// Lists the members of a conversation.
     Users(Conversation),
+    /// Describes a room with a log.
+    DescribeRoom(RoomName),
     /// Says of each connected user, as the tracker lists them, whether that user is away.
     MarkAway(Vec<ListedPeer>),
     /// Lists the blocked users.

@@ -1,8 +1,9 @@
 //! The inputs of the engine: everything that happens to a signed-in peer.
 
 use chrono::{DateTime, Utc};
-use commons::names::Username;
-use commons::protocol::with_tracker::{FoundPeer, Reply, RoomUpdate, TrackerRequest};
+use commons::names::{RoomName, Username};
+use commons::protocol::listed_peer::FoundPeer;
+use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
 use tokio::time::Instant;
 
 use crate::api::error::CommandError;
@@ -55,6 +56,8 @@ pub(crate) enum Input {
     TrackerLost(TrackerLoss),
     /// The tracker answered a lookup of this user.
     Found(Username, Result<Option<Box<FoundPeer>>, TrackerError>),
+    /// The entries of this room's log could not be read.
+    RoomLogRefused(RoomName, TrackerError),
     /// Another link serves this user now, or none.
     LinkChanged(Username, Option<LinkState>),
     /// A link reports a frame, or an event of the connection.

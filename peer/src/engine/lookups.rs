@@ -5,7 +5,8 @@
 
 use commons::names::Username;
 use commons::peer::Peer;
-use commons::protocol::with_tracker::{ErrorCode, FoundPeer};
+use commons::protocol::listed_peer::FoundPeer;
+use commons::protocol::with_tracker::ErrorCode;
 
 use crate::api::error::CommandError;
 use crate::engine::Engine;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, TrackerRequest};
+use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
 use crate::api::status::TrackerState;
@@ -27,7 +28,16 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let left = self.chat.leaves(request);
-        effects.publish(self.chat.answered(request, reply, now.instant));
+        match request {
+            TrackerRequest::ChangeRoom { entry } => self.on_room_changed(entry, reply, now, effects),
+            TrackerRequest::RoomLog { .. } => self.on_room_log(reply, now, effects),
+            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
+                let rooms = reply.rooms.iter().flatten().map(|(_, room)| room.clone()).collect();
+                let rooms = self.check_rooms(rooms, effects);
+                effects.publish(self.chat.signed_in_as(request, rooms, now.instant));
+            }
+            _ => effects.publish(self.chat.answered(request, reply, now.instant)),
+        }
         if let Some((room, members)) = left {
             self.send_leave(&room, members, effects);
         }
@@ -39,7 +49,12 @@ impl Engine {
     }
 
     /// Sends a LEAVE for a room to its other members.
-    fn send_leave(&self, room: &RoomName, members: Vec<Username>, effects: &mut Effects) {
+    pub(in crate::engine) fn send_leave(
+        &self,
+        room: &RoomName,
+        members: Vec<Username>,
+        effects: &mut Effects,
+    ) {
         for user in members {
             let still_used = self.chat.shares_conversation_with(&user);
             effects.push(Effect::SendLeave(user, Some(room.clone()), still_used));
@@ -63,16 +78,19 @@ impl Engine {
         if !self.omits(Omission::LeaveRoom) {
             left.into_iter().for_each(|room| effects.history(Request::LeaveRoom(room)));
         }
-        for room in changed {
-            let (id, revision) = (room.id, room.snapshot.as_ref().map_or(0, |snapshot| snapshot.revision));
+        for mut room in changed {
+            room.log = self.room_logs.get(room.id).cloned();
+            let order = room.snapshot.as_ref().map_or((0, 0), RoomSnapshot::order);
+            let id = room.id;
             if !self.omits(Omission::NoteRoom) {
                 effects.history(Request::NoteRoom(Box::new(room)));
             }
-            self.chat.mark_synced(id, revision);
+            self.chat.mark_synced(id, order);
             self.give_up_soon(id, now);
         }
         removed.into_iter().for_each(|room| self.give_up_soon(room, now));
         self.end_shared_requests(effects);
+        self.forget_logs();
         self.release_held_back(now, effects);
         if is_changed {
             self.sync.membership_changed();

@@ -45,6 +45,10 @@ mod pending_command;
 pub(crate) mod pending_sign_in;
 mod remote_have;
 mod replication;
+mod room_changes;
+pub(crate) mod room_intent;
+mod room_logs;
+mod room_report;
 mod status;
 mod sync_frames;
 mod sync_schedule;
@@ -77,6 +81,7 @@ use crate::engine::lookup_schedule::LookupSchedule;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
 use crate::engine::replication::Replication;
+use crate::engine::room_logs::RoomLogs;
 use crate::engine::sync_schedule::SyncSchedule;
 use crate::engine::timers::{Timer, Timers};
 use crate::engine::trust_decision::TrustDecision;
@@ -91,6 +96,7 @@ use crate::peer_communication::links::LinkState;
 pub(crate) struct Engine {
     pub(crate) chat: Chat,
     pub(crate) keys: KnownKeys,
+    room_logs: RoomLogs,
     own_key: PublicKey,
     /// The link that serves each linked user.
     links: BTreeMap<Username, LinkState>,
@@ -131,6 +137,7 @@ impl Engine {
         let mut engine = Self {
             chat: Chat::new(me),
             keys,
+            room_logs: RoomLogs::default(),
             own_key,
             links: BTreeMap::new(),
             replication: Replication::default(),
@@ -158,6 +165,8 @@ impl Engine {
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());
         }
+        engine.resume_logs(&opened.rooms);
+        let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),
             Err(reason) => engine.chat.offline(reason, now.instant),
@@ -213,10 +222,11 @@ impl Engine {
                 if self.omits(Omission::RevisionOrder) {
                     self.chat.forget_revisions();
                 }
-                effects.publish(self.chat.updated(*update, now.instant));
+                self.on_room_update(*update, now, effects);
                 self.update_membership(now, effects);
             }
             Input::TrackerLost(reason) => self.on_tracker_lost(reason, effects),
+            Input::RoomLogRefused(room, error) => self.on_room_log_refused(&room, &error, now, effects),
             Input::Found(user, outcome) => self.on_found(&user, outcome, now, effects),
             Input::LinkChanged(user, state) => self.on_link_changed(&user, state, now, effects),
             Input::Link(report) => self.on_link_report(report, now, effects),
@@ -249,6 +259,7 @@ impl Engine {
         if self.timers.take_sync(now.instant) {
             self.sync_with_all(now, effects);
             self.look_for_absent(effects);
+            self.read_room_logs(effects);
         }
         for timer in self.timers.take_due(now.instant) {
             match timer {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use commons::names::Username;
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::listed_peer::ListedPeer;
 use commons::snapshot::Member;
 use tokio::time::Instant;
 

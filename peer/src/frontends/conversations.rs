@@ -109,14 +109,11 @@ impl Conversations {
             | Command::History { conversation, .. }
             | Command::Export { conversation, .. }
             | Command::Receipts { conversation } => conversation,
-            Command::Delete { room: room @ None } => {
-                match &self.open {
-                    Some(Conversation::Room(open)) => *room = Some(open.clone()),
-                    Some(Conversation::Private(_)) => return Err(MissingConversation::NotARoom.into()),
-                    None => {}
-                }
-                return Ok(());
-            }
+            Command::Room(command) => match command.room_mut() {
+                Some(_) => return Ok(()),
+                room => return self.name_open_room(room),
+            },
+            Command::Delete { room: room @ None } => return self.name_open_room(room),
             _ => return Ok(()),
         };
         if named.is_none() {
@@ -125,9 +122,19 @@ impl Conversations {
         Ok(())
     }
 
+    /// Sets the open room of a command about a room. A private chat is none.
+    fn name_open_room(&self, room: &mut Option<RoomName>) -> Result<(), CommandError> {
+        match &self.open {
+            Some(Conversation::Room(open)) => *room = Some(open.clone()),
+            Some(Conversation::Private(_)) => return Err(MissingConversation::NotARoom.into()),
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Notes a command of this frontend that is about to run.
     pub(crate) fn on_command(&mut self, command: &Command) {
-        if let Command::Create { room } | Command::Join { room } = command {
+        if let Command::Create { room, .. } | Command::Join { room } = command {
             self.entering = Some(room.clone());
         }
     }
@@ -135,7 +142,7 @@ impl Conversations {
     /// Handles the answer to a command of this frontend, and completes it with the state of this frontend.
     pub fn on_answer(&mut self, command: &Command, answer: &mut Answer) {
         match (command, answer) {
-            (Command::Create { room } | Command::Join { room }, Answer::Done) => {
+            (Command::Create { room, .. } | Command::Join { room }, Answer::Done) => {
                 self.open_room(room.clone());
             }
             (Command::Open { conversation: Conversation::Room(room) }, Answer::Done) => {

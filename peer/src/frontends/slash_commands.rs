@@ -14,6 +14,7 @@ use crate::frontends::command_arguments::{
     user,
 };
 use crate::frontends::terminal::admin_input;
+use crate::frontends::terminal::room_input;
 
 /// The meaning of a line of input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,14 +81,25 @@ impl Eq for Spec {}
 pub const COMMANDS: &[Spec] = &[
     spec("/rooms", &[], "", "which rooms there are", ArgKind::Nothing, |_| run(Command::Rooms)),
     spec("/peers", &[], "", "who is online", ArgKind::Nothing, |_| run(Command::Peers)),
-    spec("/create", &[], "ROOM", "create a room and enter it", ArgKind::Nothing, |rest| {
-        run(Command::Create { room: new_room(rest)? })
-    }),
+    spec(
+        "/create",
+        &[],
+        "ROOM [RULE]",
+        "create a room; RULE is open or invite, with a signed log",
+        ArgKind::Nothing,
+        |rest| {
+            let (room, policy) = room_input::policy_behind(rest);
+            run(Command::Create { room: new_room(room)?, policy })
+        },
+    ),
     spec("/join", &[], "ROOM", "enter a room", ArgKind::Room, |rest| {
         run(Command::Join { room: room(rest)? })
     }),
     spec("/users", &[], "", "who is in this conversation", ArgKind::Nothing, |_| {
         run(Command::Users { conversation: None })
+    }),
+    spec("/room", &[], "[ACTION]", "this room by its signed log, or change it", ArgKind::Nothing, |rest| {
+        room_input::parse(rest).map_err(ArgError::Admin).and_then(|command| run(Command::Room(command)))
     }),
     spec("/msg", &[], "USER [TEXT]", "talk in private; without text, open the chat", ArgKind::User, |rest| {
         private(rest)
@@ -323,7 +335,10 @@ pub fn parse(line: &str, conversation_open: bool) -> Result<ParsedInput, Command
         return Ok(ParsedInput::Run(Command::say(line)));
     }
     let (name, rest) = split_word(line);
-    let Some(spec) = find(name) else { return Err(unknown(name)) };
+    let Some(spec) = find(name) else {
+        let short = room_input::shorthand(name, rest).ok_or_else(|| unknown(name))?;
+        return Ok(ParsedInput::Run(Command::Room(short.map_err(CommandError::Usage)?)));
+    };
     (spec.build)(rest).map_err(|wrong| spec.wrong(wrong))
 }
 
@@ -391,8 +406,11 @@ mod tests {
             ("@bob", Command::Open { conversation: private() }),
             ("/msg bob hi\nthere", Command::send_private(bob(), "hi\nthere")),
             ("/msg @bob", Command::Open { conversation: private() }),
-            ("/create sala", Command::Create { room: sala() }),
-            ("/create  São João ", Command::Create { room: RoomName::parse("São João").unwrap() }),
+            ("/create sala", Command::Create { room: sala(), policy: None }),
+            (
+                "/create  São João ",
+                Command::Create { room: RoomName::parse("São João").unwrap(), policy: None },
+            ),
             ("/join Sa\u{303}o Joa\u{303}o", Command::Join { room: RoomName::parse("São João").unwrap() }),
             ("/switch sala", Command::Open { conversation: Conversation::Room(sala()) }),
             ("/switch @bob", Command::Open { conversation: private() }),

@@ -45,7 +45,7 @@ impl Membership {
             let address = address.or_else(|| known.and_then(|seen| seen.address));
             self.members.insert(member.username.clone(), Seen { from: member.since.max(first), address });
         }
-        self.latest = self.latest.max(Some(room.revision));
+        self.latest = self.latest.max(Some(room.membership_revision()));
     }
 
     /// Returns the first revision whose messages a user may have, or `None` if the user is not a member.

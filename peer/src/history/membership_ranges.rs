@@ -30,7 +30,7 @@ impl Tables {
                 .prepare_cached(
                     "UPDATE memberships SET until = max(since, ?4) WHERE conversation = ?1 AND user = ?2 AND since = ?3",
                 )?
-                .execute(params![key, user, since, room.revision.saturating_sub(1).cast_signed()])?;
+                .execute(params![key, user, since, room.membership_revision().saturating_sub(1).cast_signed()])?;
         }
         for (user, since) in members.iter().filter(|range| !known.contains(range)) {
             self.db
@@ -41,12 +41,12 @@ impl Tables {
         }
         // Presence often raises the revision. That alone is not worth a write to the disk.
         if let Some(known) = self.conversations.get_mut(&id) {
-            known.revision = known.revision.max(room.revision);
+            known.revision = known.revision.max(room.membership_revision());
         }
         if known != members {
             self.db
                 .prepare_cached("UPDATE conversations SET revision = max(revision, ?2) WHERE id = ?1")?
-                .execute([key, room.revision.cast_signed()])?;
+                .execute([key, room.membership_revision().cast_signed()])?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A remembered room: its last snapshot and the members that this peer saw join.
 
+use commons::room_log::log::RoomLog;
 use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ pub struct RememberedRoom {
     pub snapshot: Option<RoomSnapshot>,
     /// The members of the room, as this peer saw them join.
     pub membership: Membership,
+    /// The log of the room, if it has one.
+    pub log: Option<RoomLog>,
 }
 
 /// A room and whether its latest state is in the database.
@@ -38,7 +41,7 @@ impl From<RoomSnapshot> for RememberedRoom {
     fn from(snapshot: RoomSnapshot) -> Self {
         let mut membership = Membership::default();
         membership.note(&snapshot);
-        Self { id: snapshot.id, snapshot: Some(snapshot), membership }
+        Self { id: snapshot.id, snapshot: Some(snapshot), membership, log: None }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! They survive a restart, so that the peer can compare the rooms of the next LOGIN with them.
 
+use commons::room_log::entry::SignedEntry;
+use commons::room_log::log::RoomLog;
 use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,9 @@ use crate::history::tables::Tables;
 struct Record {
     snapshot: RoomSnapshot,
     membership: Membership,
+    /// The entries of the room's log. Each was checked before it was written, and the file is encrypted and authenticated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    log: Vec<SignedEntry>,
 }
 
 impl Tables {
@@ -43,10 +48,11 @@ impl Tables {
     /// Writes the rooms that have changed since the last write.
     pub(crate) fn write_rooms(&mut self) -> Result<()> {
         for unwritten in self.rooms.values_mut().filter(|room| !room.is_written) {
-            let RememberedRoom { snapshot: Some(snapshot), membership, .. } = &unwritten.room else {
+            let RememberedRoom { snapshot: Some(snapshot), membership, log, .. } = &unwritten.room else {
                 continue;
             };
-            let record = Record { snapshot: snapshot.clone(), membership: membership.clone() };
+            let log = log.as_ref().map(|log| log.entries().to_vec()).unwrap_or_default();
+            let record = Record { snapshot: snapshot.clone(), membership: membership.clone(), log };
             let record = serde_json::to_string(&record)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             self.db
@@ -68,9 +74,10 @@ impl Tables {
         let mut rooms = Vec::new();
         for found in found {
             let (id, record) = found?;
-            let Ok(Record { snapshot, membership }) = serde_json::from_str(&record) else { continue };
+            let Ok(Record { snapshot, membership, log }) = serde_json::from_str(&record) else { continue };
             if snapshot.id == id {
-                rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership });
+                let log = RoomLog::from_disk(log).ok();
+                rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership, log });
             }
         }
         Ok(rooms)

@@ -16,6 +16,7 @@ use crate::api::undeliverable::Undeliverable;
 use crate::api::{Command, Event};
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::not_signed_in;
+use crate::engine::room_intent::RoomIntent;
 use crate::identity::device_key::is_password;
 use crate::identity::password::Password;
 use crate::limits::{DRAIN_ANSWER_MAX, QUIT_MAX};
@@ -59,17 +60,23 @@ impl PeerService {
                 return engine.command(EngineCommand::MarkAway(peers)).await;
             }
             Command::Rooms => return Ok(Answer::Rooms { rooms: tracker.list_rooms().await? }),
-            Command::Create { room } => tracker.create_room(&room).await?,
+            Command::Create { room, policy: None } => tracker.create_room(&room).await?,
+            Command::Create { room, policy: Some(policy) } => {
+                self.create_signed_room(session, room, policy).await?;
+            }
             Command::Join { room } => {
-                tracker.join_room(&room).await?;
+                self.join_room(session, &room).await?;
                 return engine.command(EngineCommand::Open(Conversation::Room(room))).await;
             }
             Command::Leave { conversation } => match named(conversation)? {
-                Conversation::Room(room) => self.leave_room(&room).await?,
+                Conversation::Room(room) => self.leave_room(session, &room).await?,
                 Conversation::Private(user) => return engine.command(EngineCommand::EndPrivate(user)).await,
             },
             Command::Delete { room } => {
-                tracker.delete_room(&room.ok_or(MissingConversation::NoneOpen)?).await?;
+                let room = room.ok_or(MissingConversation::NoneOpen)?;
+                if !self.change_room(session, &room, RoomIntent::Delete).await? {
+                    tracker.delete_room(&room).await?;
+                }
             }
             Command::Conversations => return self.conversations(history).await,
             Command::WhoAmI => return Ok(Answer::WhoAmI { status: self.status().await }),
@@ -90,6 +97,7 @@ impl PeerService {
             Command::Show { .. } => self.look().await?,
             Command::Withdraw { id } => return self.withdraw(history, &id).await,
             Command::Admin(command) => return administer(tracker, command).await,
+            Command::Room(command) => return self.govern_room(session, command).await,
             Command::Account(command) => return self.change_account(session, command).await,
             Command::SignIn(_) => return Err(CommandError::already_signed_in()),
             Command::Quit | Command::SignOut => return Ok(self.quit(session).await),
@@ -159,7 +167,7 @@ impl PeerService {
 
     /// Gives up the membership of a room, after its last messages had time to arrive. The room is not left while they
     /// cannot be stored.
-    async fn leave_room(&self, room: &RoomName) -> Result<(), CommandError> {
+    async fn leave_room(&self, session: &CurrentUser, room: &RoomName) -> Result<(), CommandError> {
         let drain = self.engine.command(EngineCommand::Drain(Some(Conversation::Room(room.clone()))));
         match timeout(DRAIN_ANSWER_MAX, drain).await {
             Ok(drained) => drained.map(drop)?,
@@ -168,6 +176,9 @@ impl PeerService {
                     format!("the disk does not respond, so you did not leave {room}. Try again later");
                 return Err(CommandError::Local(message));
             }
+        }
+        if self.change_room(session, room, RoomIntent::Leave).await? {
+            return Ok(());
         }
         Ok(self.tracker.leave_room(room).await?)
     }

@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::api::administration::AdminEvent;
 use chrono::Utc;
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::administration::Announcement;
-use commons::protocol::with_tracker::FoundPeer;
+use commons::protocol::listed_peer::FoundPeer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -64,6 +64,8 @@ pub(crate) struct Driver {
     key_callers: BTreeMap<Ticket, oneshot::Sender<KeyReply>>,
     next_ticket: u64,
     lookups: JoinSet<(Username, Found)>,
+    /// Rooms whose logs are being read.
+    log_reads: JoinSet<(RoomName, Result<bool, TrackerError>)>,
 }
 
 impl Driver {
@@ -88,6 +90,7 @@ impl Driver {
             key_callers: BTreeMap::new(),
             next_ticket: 0,
             lookups: JoinSet::new(),
+            log_reads: JoinSet::new(),
         }
     }
 
@@ -123,6 +126,9 @@ impl Driver {
                 Some(request) = self.requests.recv() => self.on_request(request),
                 Some(request) = key_requests.recv() => self.on_key_request(request),
                 Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
+                Some(Ok((room, Err(error)))) = self.log_reads.join_next() => {
+                    self.input(Input::RoomLogRefused(room, error));
+                }
                 () = shown.notified() => self.note_shown(),
                 Some(command) = self.commands.recv(), if has_room => self.on_command(command),
                 Some(report) = link_reports.recv(), if has_room => self.on_link_report(report),
@@ -145,6 +151,11 @@ impl Driver {
             // The caller may have stopped waiting.
             DriverRequest::Snapshot(snapshot, reply) => drop(reply.send(self.snapshot(*snapshot))),
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
+            DriverRequest::NextEntry(room, intent, reply) => {
+                let next = self.session.as_ref().map(|it| it.engine.next_entry(&room, intent, now()));
+                // The caller may have stopped waiting.
+                let _ = reply.send(next.unwrap_or_else(|| Err(not_signed_in())));
+            }
             DriverRequest::StartEngine(start) => self.start_engine(*start),
             DriverRequest::ForgetSignIn(reply) => {
                 let was_granted = std::mem::take(&mut self.pending_sign_in).is_granted();
@@ -363,6 +374,13 @@ impl Driver {
                 self.lookups.spawn(async move {
                     let found = tracker.peer(&user).await;
                     (user, found.map(|found| found.map(Box::new)))
+                });
+            }
+            Effect::ReadRoomLog(room, after) => {
+                let tracker = self.tracker.clone();
+                self.log_reads.spawn(async move {
+                    let read = tracker.read_room_log(&room, after).await;
+                    (room, read)
                 });
             }
             Effect::WritePins(ticket, pins) => return Some(written(ticket, contacts.store_pins(|| pins))),

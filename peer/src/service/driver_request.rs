@@ -1,5 +1,7 @@
 //! The requests of the service to the task that drives the engine.
 
+use commons::names::RoomName;
+use commons::room_log::entry::Entry;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::Event;
@@ -9,6 +11,7 @@ use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
+use crate::engine::room_intent::RoomIntent;
 use crate::event_bus::{self, Subscription};
 use crate::history::History;
 use crate::history::history_db::InitialState;
@@ -35,6 +38,8 @@ pub(crate) enum DriverRequest {
     Snapshot(Box<Snapshot>, oneshot::Sender<Snapshot>),
     /// The tracker announced the keys of the user's own account.
     OwnKeys(Announcement),
+    /// Makes the entry by which the user changes a room; `None` if the room has no log.
+    NextEntry(RoomName, RoomIntent, oneshot::Sender<Result<Option<Entry>, CommandError>>),
     /// Starts the engine of a user who has signed in.
     StartEngine(Box<StartEngine>),
     /// Forgets a sign-in that the tracker granted, and that then failed on this device. Returns whether there was one.

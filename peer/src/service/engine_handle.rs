@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use commons::names::RoomName;
+use commons::room_log::entry::Entry;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::Event;
@@ -11,6 +13,7 @@ use crate::api::snapshot::Snapshot;
 use crate::api::status::Status;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
+use crate::engine::room_intent::RoomIntent;
 use crate::event_bus::{self, Subscription};
 use crate::history::history_db::InitialState;
 use crate::limits::{COMMANDS_MAX, DRIVER_REQUESTS};
@@ -51,6 +54,17 @@ impl EngineHandle {
         let ended = || self.failure().unwrap_or(CommandError::TrackerLost);
         self.commands.send((command, caller)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// Makes the entry by which the user changes a room; `None` if the room has no log.
+    pub(crate) async fn next_entry(
+        &self,
+        room: &RoomName,
+        intent: RoomIntent,
+    ) -> Result<Option<Entry>, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.request(DriverRequest::NextEntry(room.clone(), intent, reply)).await;
+        answer.await.map_err(|_| self.failure().unwrap_or(CommandError::TrackerLost))?
     }
 
     /// Fills in what the engine knows of the status. Returns `None` after the end.

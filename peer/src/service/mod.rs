@@ -19,6 +19,7 @@ mod muted;
 mod offline;
 mod own_keys;
 mod reread;
+mod room_log;
 pub mod service_slot;
 mod sign_in;
 mod sign_in_requests;

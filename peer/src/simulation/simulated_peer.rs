@@ -326,10 +326,12 @@ impl SimulatedPeer {
             }
             Effect::KeyReply(_, reply) => self.key_reply = Some(reply),
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
+            // The rooms of the simulation have no log.
             Effect::Acknowledge(..)
             | Effect::DialNow(_)
             | Effect::RetryDials(_)
-            | Effect::EndOtherLinks(..) => {}
+            | Effect::EndOtherLinks(..)
+            | Effect::ReadRoomLog(..) => {}
         }
         None
     }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use commons::keys::{PublicKey, Signature};
 use commons::names::{RoomName, Username};
 use commons::net::tls::Identity;
+use commons::protocol::listed_peer::{FoundPeer, ListedPeer};
 use commons::protocol::page::Page;
 use commons::protocol::with_tracker::{
-    BoundKey, Credentials, ErrorCode, FoundPeer, ListedPeer, Reply, RoomsFate, Secret, TrackerRequest,
+    BoundKey, Credentials, ErrorCode, Reply, RoomsFate, Secret, TrackerRequest,
 };
+use commons::room_log::entry::SignedEntry;
 use commons::snapshot::RoomSnapshot;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -20,7 +22,7 @@ use crate::api::tracker_loss::TrackerLoss;
 use crate::identity::known_keys::Announcement;
 use crate::identity::password::Password;
 use crate::identity::password_proof::PasswordProof;
-use crate::limits::{LIST_PAGES, REPORTS_MAX, REQUESTS_MAX};
+use crate::limits::{LIST_PAGES, LOG_PAGES, REPORTS_MAX, REQUESTS_MAX};
 use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 use crate::tracker_communication::tracker_report::{Outcome, Probe, Reached, TrackerError, TrackerReport};
 use crate::tracker_communication::uplink::{Uplink, UplinkRequest};
@@ -205,6 +207,33 @@ impl PeerTrackerCommunication {
 
     pub(crate) async fn delete_room(&self, room: &RoomName) -> Result<(), TrackerError> {
         self.request(TrackerRequest::DeleteRoom { room: room.as_str().to_owned() }).await.map(drop)
+    }
+
+    /// Adds an entry to the log of a room.
+    pub(crate) async fn change_room(&self, entry: SignedEntry) -> Result<(), TrackerError> {
+        self.request(TrackerRequest::ChangeRoom { entry: Box::new(entry) }).await.map(drop)
+    }
+
+    /// Reads the entries of a room's log after an epoch, page by page. The engine gets each page. Returns whether the
+    /// room has a log.
+    pub(crate) async fn read_room_log(&self, room: &RoomName, after: u64) -> Result<bool, TrackerError> {
+        let mut after = after;
+        for _ in 0..LOG_PAGES {
+            let request = TrackerRequest::RoomLog { room: room.as_str().to_owned(), after };
+            let reply = match self.request(request).await {
+                // An earlier tracker has no logs.
+                Err(TrackerError::Refused(refusal)) if refusal.code == ErrorCode::UnknownCommand => {
+                    return Ok(false);
+                }
+                reply => *reply?,
+            };
+            let last = reply.entries.as_ref().and_then(|entries| Some(entries.last()?.entry.epoch));
+            match last {
+                Some(last) if reply.more && last > after => after = last,
+                _ => return Ok(reply.head.is_some()),
+            }
+        }
+        Ok(true)
     }
 
     /// The user's own keys.

@@ -370,7 +370,7 @@ impl Peer {
             _ => {}
         }
         let opens = match &command {
-            Command::Create { room } | Command::Join { room } => Some(Conversation::Room(room.clone())),
+            Command::Create { room, .. } | Command::Join { room } => Some(Conversation::Room(room.clone())),
             Command::Open { conversation } => Some(conversation.clone()),
             _ => None,
         };
@@ -394,7 +394,7 @@ impl Peer {
     }
 
     pub async fn create(&mut self, name: &str) {
-        self.run(Command::Create { room: room(name) }).await.unwrap();
+        self.run(Command::Create { room: room(name), policy: None }).await.unwrap();
         self.until(|event| matches!(event, Event::RoomEntered { room } if room.name.as_str() == name)).await;
     }
 

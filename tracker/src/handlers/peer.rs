@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use commons::names::Username;
 use commons::peer::Peer;
+use commons::protocol::listed_peer::{FoundPeer, ListedPeer};
 use commons::protocol::page::Page;
-use commons::protocol::with_tracker::{ErrorCode, FoundPeer, ListedPeer};
+use commons::protocol::with_tracker::ErrorCode;
 
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
 use crate::handlers::page::PageBounds;

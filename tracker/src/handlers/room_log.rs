@@ -153,12 +153,18 @@ impl RoomLogHandler {
         Ok(())
     }
 
-    /// Checks that a user may read the log of a room. `viewer` is the user of an encrypted session.
-    pub(crate) fn find(&self, room: &str, viewer: Option<&Username>) -> Result<RoomName, RequestError> {
+    /// Shows the entries of a log after an epoch, if the user may read it. `viewer` is the user of an encrypted session.
+    pub(crate) fn read(
+        &self,
+        room: &str,
+        viewer: Option<&Username>,
+        after: u64,
+    ) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;
         let viewer = viewer.map(|user| self.peers.peer(user));
         let shown = self.rooms.room(&name).filter(|room| is_shown_to(room, viewer.as_ref()));
-        Ok(shown.map(|_| name).ok_or(RoomFailure::NotFound)?)
+        shown.ok_or(RoomFailure::NotFound)?;
+        Ok(Outcome::showing(format!("the log of {name}"), ReplyBody::Log(name, after)))
     }
 
     /// The entries of a log after an epoch, as many as fit in a reply.

@@ -93,7 +93,7 @@ impl Signer {
     /// The outcome of a request: OK or an error code.
     pub(crate) async fn outcome(&mut self, request: Value) -> String {
         let reply = self.ask(request).await;
-        reply["code"].as_str().or(reply["status"].as_str()).unwrap().to_owned()
+        reply["code"].as_str().or_else(|| reply["status"].as_str()).unwrap().to_owned()
     }
 
     /// The kind and the user of the next push.

@@ -30,7 +30,7 @@ impl Chat {
             None => Some((ConversationId::Private(inbound.from.clone()), None, inbound)),
             Some(Some(room))
                 if room.has_member(&inbound.from)
-                    && self.synced.get(&room.id) == Some(&room.revision)
+                    && self.synced.get(&room.id) == Some(&room.order())
                     && !self.held_back.holds(&inbound, now) =>
             {
                 Some((ConversationId::Room(room.id), Some(room.name.clone()), inbound))
@@ -45,11 +45,12 @@ impl Chat {
     /// Returns the rooms whose current revision the history has not noted, and the ids of those that no longer
     /// exist here.
     pub(crate) fn unsynced_rooms(&mut self) -> (Vec<RememberedRoom>, Vec<Uuid>) {
-        let changed = self.rooms.values().filter(|room| self.synced.get(&room.id) != Some(&room.revision));
+        let changed = self.rooms.values().filter(|room| self.synced.get(&room.id) != Some(&room.order()));
         let remembered = |room: &RoomSnapshot| RememberedRoom {
             id: room.id,
             snapshot: Some(room.clone()),
             membership: self.memberships.get(&room.id).cloned().unwrap_or_default(),
+            log: None,
         };
         let changed = changed.map(remembered).collect();
         let removed: Vec<_> =
@@ -60,9 +61,9 @@ impl Chat {
         (changed, removed)
     }
 
-    /// Notes that the history knows this revision of a room.
-    pub(crate) fn mark_synced(&mut self, room: Uuid, revision: u64) {
-        self.synced.insert(room, revision);
+    /// Notes that the history knows this state of a room.
+    pub(crate) fn mark_synced(&mut self, room: Uuid, order: (u64, u64)) {
+        self.synced.insert(room, order);
     }
 
     /// Drops the held-back messages of an earlier link to a user.
@@ -101,7 +102,7 @@ mod tests {
         let mut chat = ana_in(sala(1, &["ana"]));
         assert!(chat.admit(message("bob", Some("sala")), now).is_none());
         chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), now);
-        chat.mark_synced(Uuid::nil(), 2);
+        chat.mark_synced(Uuid::nil(), (0, 2));
         assert_eq!(chat.admit_held_back(now).len(), 1);
 
         assert!(chat.admit(message("carla", Some("sala")), now).is_none());
@@ -114,13 +115,13 @@ mod tests {
     async fn early_message_holds_back_its_own_room_only() {
         let now = Instant::now();
         let mut chat = ana_in(sala(1, &["ana", "bob"]));
-        chat.mark_synced(Uuid::nil(), 1);
+        chat.mark_synced(Uuid::nil(), (0, 1));
         assert!(chat.admit(message("bob", Some("left a moment ago")), now).is_none());
         assert!(chat.admit(message("bob", Some("sala")), now).is_some());
         // Control: a later message of one user does not overtake an earlier one in the same room.
         assert!(chat.admit(message("carla", Some("sala")), now).is_none());
         chat.updated(update(ChangeKind::Joined, "carla", Some(sala(2, &["ana", "carla"]))), now);
-        chat.mark_synced(Uuid::nil(), 2);
+        chat.mark_synced(Uuid::nil(), (0, 2));
         assert!(chat.admit(message("carla", Some("sala")), now).is_none());
     }
 
@@ -131,7 +132,7 @@ mod tests {
         assert!(chat.admit(message("bob", Some("sala")), now).is_none());
         let later = now + EARLY_WAIT * 2;
         chat.updated(update(ChangeKind::Joined, "bob", Some(sala(2, &["ana", "bob"]))), later);
-        chat.mark_synced(Uuid::nil(), 2);
+        chat.mark_synced(Uuid::nil(), (0, 2));
         assert!(chat.admit(message("bob", Some("sala")), later).is_some());
     }
 }

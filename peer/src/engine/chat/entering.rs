@@ -86,7 +86,7 @@ impl Chat {
 
     /// Returns whether the user entered this room on this device and has not left it. A different room with the
     /// same name is unknown.
-    fn is_known(&self, room: &RoomSnapshot) -> bool {
+    pub(in crate::engine) fn is_known(&self, room: &RoomSnapshot) -> bool {
         let remembered = self.remembered.get(&room.id);
         let is_remembered = remembered
             .is_some_and(|known| known.snapshot.as_ref().is_none_or(|snapshot| snapshot.name == room.name));
@@ -108,7 +108,7 @@ impl Chat {
 
     /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
     /// member, is ignored.
-    pub(in crate::engine::chat) fn entry_granted(
+    pub(in crate::engine) fn entry_granted(
         &mut self,
         name: &str,
         room: RoomSnapshot,

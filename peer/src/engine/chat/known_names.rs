@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::listed_peer::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
 use crate::limits::KNOWN_NAMES;

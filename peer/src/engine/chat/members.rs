@@ -23,7 +23,7 @@ impl Chat {
             Conversation::Private(user) => Ok((ConversationId::Private(user.clone()), 0)),
             Conversation::Room(name) => {
                 let room = self.rooms.get(name).ok_or_else(|| MissingConversation::from(conversation))?;
-                Ok((ConversationId::Room(room.id), room.revision))
+                Ok((ConversationId::Room(room.id), room.membership_revision()))
             }
         }
     }

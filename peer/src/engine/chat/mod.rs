@@ -69,8 +69,8 @@ pub(crate) struct Chat {
     linked: BTreeSet<Username>,
     blocked: BTreeSet<Username>,
     held_back: PendingMembership,
-    /// The revision of each room that the history has noted. The history verifies messages against its memberships.
-    synced: BTreeMap<Uuid, u64>,
+    /// The state of each room that the history has noted, by its order. The history verifies messages against its memberships.
+    synced: BTreeMap<Uuid, (u64, u64)>,
     requests: ChatRequests,
     known: KnownNames,
 }
@@ -101,11 +101,9 @@ impl Chat {
     /// Applies an answer of the tracker, according to its request.
     pub(crate) fn answered(&mut self, request: &TrackerRequest, reply: &Reply, now: Instant) -> Vec<Event> {
         match request {
-            TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials) => {
-                if credentials.username != self.me.as_str() {
-                    return Vec::new();
-                }
-                self.signed_in(reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now)
+            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
+                let rooms = reply.rooms.iter().flat_map(BTreeMap::values).cloned().collect();
+                self.signed_in_as(request, rooms, now)
             }
             TrackerRequest::CreateRoom { room: name } | TrackerRequest::JoinRoom { room: name } => {
                 reply.room.clone().map(|room| self.entry_granted(name, room, now)).unwrap_or_default()
@@ -141,6 +139,23 @@ impl Chat {
         }
     }
 
+    /// Applies a sign-in with these rooms, if it is this user's.
+    pub(in crate::engine) fn signed_in_as(
+        &mut self,
+        request: &TrackerRequest,
+        rooms: Vec<RoomSnapshot>,
+        now: Instant,
+    ) -> Vec<Event> {
+        let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = request else {
+            return Vec::new();
+        };
+        if credentials.username == self.me.as_str() {
+            self.signed_in(rooms.into_iter(), now)
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Notes that the tracker connection came up, or was lost for a reason.
     pub(crate) fn set_tracker_state(
         &mut self,
@@ -151,13 +166,18 @@ impl Chat {
         changed.then_some(Event::Tracker { state, reason }).into_iter().collect()
     }
 
-    /// Applies an update of a room. A revision that is not newer than the known one is ignored.
+    /// Applies an update of a room.
     pub(crate) fn updated(&mut self, update: RoomUpdate, now: Instant) -> Vec<Event> {
         let Some(room) = update.room else {
             return self.deleted(update.name, update.room_id, &update.change.username);
         };
+        self.changed(room, now)
+    }
+
+    /// Applies a new state of a room. A state that is not newer than the known one is ignored.
+    pub(crate) fn changed(&mut self, room: RoomSnapshot, now: Instant) -> Vec<Event> {
         match self.rooms.get(&room.name) {
-            Some(known) if known.id == room.id && known.revision >= room.revision => Vec::new(),
+            Some(known) if known.id == room.id && known.order() >= room.order() => Vec::new(),
             Some(known) if known.id == room.id && self.is_member(&room) => self.replace(room, now),
             // Another room has taken the name of the entered room.
             Some(_) if self.is_member(&room) => {
@@ -214,6 +234,14 @@ impl Chat {
             })
             .chain(owner)
             .collect()
+    }
+
+    /// Removes a room that this user has left or deleted.
+    pub(crate) fn ended(&mut self, name: &RoomName, is_deleted: bool) -> Vec<Event> {
+        self.room_ended(name.as_str(), |room| match is_deleted {
+            true => Event::RoomDeleted { room },
+            false => Event::RoomLeft { room },
+        })
     }
 
     /// Removes a deleted room. It is identified by its id, because another room may have its name by now. If the

@@ -14,6 +14,7 @@ use crate::api::error::CommandError;
 use crate::frontends::terminal::admin_rows;
 use crate::frontends::terminal::message_rows::Moment;
 use crate::frontends::terminal::retry_wait::with_wait;
+use crate::frontends::terminal::room_report_rows;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::scrollback::{HistoryRows, address, name_of};
 use crate::frontends::terminal::style::Style;
@@ -33,6 +34,7 @@ impl AnswerRows<'_> {
             Answer::Done => self.done(command).map(|row| self.paint.system(&row)).into_iter().collect(),
             Answer::Peers { peers } => self.tables.peers(peers),
             Answer::Rooms { rooms } => self.tables.rooms(rooms),
+            Answer::Room(report) => room_report_rows::report(&self.tables, report),
             Answer::Users { conversation, members } => self.tables.members(conversation, members),
             Answer::WhoAmI { status } => self.tables.status(status),
             Answer::Muted { users } => {
@@ -158,6 +160,7 @@ impl AnswerRows<'_> {
                 Some("your password is changed".to_owned())
             }
             Command::Admin(command) => admin_rows::done(command),
+            Command::Room(command) => room_report_rows::done(command),
             Command::Unblock { user } => Some(format!("{user} is no longer blocked")),
             Command::Leave { conversation: Some(Conversation::Private(user)) } => {
                 Some(format!("*** the chat with {user} is closed"))

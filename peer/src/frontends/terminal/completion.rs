@@ -103,7 +103,7 @@ mod tests {
         };
         for (before, start, found) in [
             ("/jo", 0, &["/join "][..]),
-            ("/ro", 0, &["/rooms"]),
+            ("/ro", 0, &["/rooms", "/room "]),
             ("/join sa", 6, &["sala", "sala de estar"]),
             ("/join sala d", 6, &["sala de estar"]),
             ("/msg b", 5, &["bob "]),

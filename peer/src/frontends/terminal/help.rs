@@ -13,6 +13,7 @@ const SHORT: &[(&str, &str)] = &[
     ("/create", "make a room"),
     ("/join", "enter a room"),
     ("/users", "who is in here"),
+    ("/room", "its signed log"),
     ("/msg", "talk in private"),
     ("/switch", "open another"),
     ("/leave", "leave it"),

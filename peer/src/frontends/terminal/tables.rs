@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use commons::counted::counted;
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::with_tracker::{BoundKey, ListedPeer};
+use commons::protocol::listed_peer::ListedPeer;
+use commons::protocol::with_tracker::BoundKey;
 use commons::snapshot::{Member, RoomSnapshot};
 
 use crate::api::conversation::Conversation;

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::listed_peer::ListedPeer;
 use commons::snapshot::{ChangeKind, RoomSnapshot};
 
 use crate::api::answer::Answer;

@@ -4,7 +4,7 @@
 
 use commons::counted::counted;
 use commons::names::Username;
-use commons::protocol::with_tracker::ListedPeer;
+use commons::protocol::listed_peer::ListedPeer;
 use commons::snapshot::RoomSnapshot;
 
 use crate::frontends::terminal::sanitize::sanitize;

@@ -1,0 +1,243 @@
+//! Rooms with a log: the user's own changes, and the entries that the tracker brings.
+
+use std::collections::BTreeSet;
+
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::{ErrorCode, Reply, RoomUpdate};
+use commons::room_log::entry::{Change, Entry, SignedEntry};
+use commons::room_log::log::RoomLog;
+use commons::room_log::state::RoomState;
+use commons::snapshot::RoomSnapshot;
+
+use crate::api::Event;
+use crate::api::error::CommandError;
+use crate::engine::Engine;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::input::Now;
+use crate::engine::room_intent::RoomIntent;
+use crate::engine::room_logs::{Checked, LogWarning};
+use crate::history::remembered_room::RememberedRoom;
+use crate::tracker_communication::tracker_report::TrackerError;
+
+impl Engine {
+    /// Continues with the logs of the rooms of earlier runs.
+    pub(in crate::engine) fn resume_logs(&mut self, rooms: &[RememberedRoom]) {
+        rooms.iter().filter_map(|room| room.log.clone()).for_each(|log| self.room_logs.resume(log));
+    }
+
+    /// Checks the rooms of a sign-in. A room that was not entered on this device is only offered, so its log is not read.
+    pub(in crate::engine) fn check_rooms(
+        &mut self,
+        rooms: Vec<RoomSnapshot>,
+        effects: &mut Effects,
+    ) -> Vec<RoomSnapshot> {
+        let mut checked = Vec::new();
+        for room in rooms {
+            if self.chat.is_known(&room) {
+                checked.extend(self.check_room(room, effects));
+            } else {
+                checked.push(room);
+            }
+        }
+        checked
+    }
+
+    /// Returns the room with the members that its log proves, and asks for the entries that are not known yet.
+    pub(in crate::engine) fn check_room(
+        &mut self,
+        shown: RoomSnapshot,
+        effects: &mut Effects,
+    ) -> Option<RoomSnapshot> {
+        let name = shown.name.clone();
+        let Checked { room, wanted, warnings } = self.room_logs.check(shown);
+        effects.extend(wanted.map(|(room, after)| Effect::ReadRoomLog(room, after)));
+        effects.publish(warnings.into_iter().map(|warning| warning_event(&name, &warning)));
+        room
+    }
+
+    /// Applies the tracker's update of a room.
+    pub(in crate::engine) fn on_room_update(&mut self, update: RoomUpdate, now: Now, effects: &mut Effects) {
+        let events = match update.room {
+            Some(room) if self.chat.is_known(&room) => {
+                let proven = self.check_room(room, effects);
+                proven.map(|room| self.chat.changed(room, now.instant)).unwrap_or_default()
+            }
+            _ => self.chat.updated(update, now.instant),
+        };
+        effects.publish(events);
+    }
+
+    /// Applies a change of this user that the tracker has accepted.
+    pub(in crate::engine) fn on_room_changed(
+        &mut self,
+        entry: &SignedEntry,
+        reply: &Reply,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        // An entry that was read meanwhile is known already.
+        let Ok(id) = self.room_logs.add_own(entry) else { return };
+        let Some(name) = self.room_logs.get(id).map(|log| log.state().name().clone()) else { return };
+        let members = self.chat.members_of(id);
+        match &entry.entry.change {
+            Change::Left | Change::Deleted => {
+                let is_deleted = entry.entry.change == Change::Deleted;
+                effects.publish(self.chat.ended(&name, is_deleted));
+                let others = members.into_iter().filter(|user| user != self.chat.me()).collect();
+                self.send_leave(&name, others, effects);
+            }
+            _ => {
+                let shown = reply.room.clone().filter(|room| room.id == id);
+                let room = shown.and_then(|room| self.check_room(room, effects));
+                let entered = room.map(|room| self.chat.entry_granted(name.as_str(), room, now.instant));
+                effects.publish(entered.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Applies a page of a room's log, and the snapshot that waited for it.
+    pub(in crate::engine) fn on_room_log(&mut self, reply: &Reply, now: Now, effects: &mut Effects) {
+        let (room, warnings) = self.room_logs.read(reply);
+        let name = room.and_then(|room| Some(self.room_logs.get(room)?.state().name().clone()));
+        let Some((room, name)) = room.zip(name) else { return };
+        effects.publish(warnings.iter().map(|warning| warning_event(&name, warning)));
+        // The next page follows by itself.
+        let shown = (!reply.more).then(|| self.room_logs.take_waiting(room)).flatten();
+        if let Some(room) = shown.and_then(|shown| self.check_room(shown, effects)) {
+            effects.publish(self.chat.changed(room, now.instant));
+        }
+    }
+
+    /// The tracker refused the entries of a room, or was lost. To somebody who was removed from a room it gives none.
+    pub(in crate::engine) fn on_room_log_refused(
+        &mut self,
+        name: &RoomName,
+        error: &TrackerError,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let TrackerError::Refused(refusal) = error else { return };
+        if refusal.code != ErrorCode::RoomNotFound {
+            return;
+        }
+        let shown = self.room_logs.take_refused(name);
+        if let Some(shown) = shown.filter(|shown| !shown.has_member(self.chat.me())) {
+            effects.publish(self.chat.changed(shown, now.instant));
+            self.update_membership(now, effects);
+        }
+    }
+
+    /// Asks again for the entries that are still awaited.
+    pub(in crate::engine) fn read_room_logs(&self, effects: &mut Effects) {
+        let wanted = self.room_logs.wanted();
+        effects.extend(wanted.into_iter().map(|(room, after)| Effect::ReadRoomLog(room, after)));
+    }
+
+    /// Forgets the logs of the rooms in which the user is no longer.
+    pub(in crate::engine) fn forget_logs(&mut self) {
+        let rooms: BTreeSet<_> = self.chat.rooms().map(|room| room.id).collect();
+        self.room_logs.keep(&rooms);
+    }
+
+    /// Returns the log of a room in which the user is, or which was read last to join it.
+    pub(in crate::engine) fn log_of(&self, name: &RoomName) -> Option<&RoomLog> {
+        match self.chat.rooms().find(|room| room.name == *name) {
+            Some(room) => self.room_logs.get(room.id),
+            None => self.room_logs.candidate(name),
+        }
+    }
+
+    /// Returns the entry by which this user makes a change, for this device to sign; `None` if the room has no log.
+    pub(crate) fn next_entry(
+        &self,
+        name: &RoomName,
+        intent: RoomIntent,
+        now: Now,
+    ) -> Result<Option<Entry>, CommandError> {
+        let Some(log) = self.log_of(name) else { return Ok(None) };
+        let state = log.state();
+        let change = match intent {
+            RoomIntent::Join => {
+                self.check_owner(state)?;
+                Change::Joined { keys: vec![self.own_key], endorsements: Vec::new() }
+            }
+            RoomIntent::Leave => Change::Left,
+            RoomIntent::Delete => Change::Deleted,
+            RoomIntent::Invite(user) => self.invitation(user)?,
+            RoomIntent::Uninvite(user) => Change::Uninvited(user),
+            RoomIntent::Remove(user) => Change::Removed(user),
+            RoomIntent::Ban(user) => Change::Banned(user),
+            RoomIntent::Unban(user) => Change::Unbanned(user),
+            RoomIntent::SetPolicy(policy) => Change::Policy(policy),
+            RoomIntent::SetTopic(text) => Change::Topic(text),
+            RoomIntent::Give(user) => Change::Owner(user),
+            RoomIntent::SetSuccessor(user) => Change::Successor(user),
+        };
+        let millis = u64::try_from(now.utc.timestamp_millis()).unwrap_or_default();
+        Ok(Some(state.next(self.chat.me().clone(), self.own_key, millis, change)))
+    }
+
+    /// Returns the invitation of a user under the keys that this device has pinned. Without one, the tracker could name a
+    /// key of its own.
+    fn invitation(&self, user: Username) -> Result<Change, CommandError> {
+        if self.keys.is_changed(&user) {
+            return Err(CommandError::KeyChanged(user));
+        }
+        match self.keys.pins().get(&user).map(|pin| pin.keys.clone()).filter(|keys| !keys.is_empty()) {
+            Some(keys) => Ok(Change::Invited { user, keys }),
+            None => Err(CommandError::KeyUnknown(user)),
+        }
+    }
+
+    /// Checks that the owner of a room is the person whom this user knows by that name.
+    fn check_owner(&self, state: &RoomState) -> Result<(), CommandError> {
+        let owner = state.owner();
+        let Some(pin) = self.keys.pins().get(owner) else { return Ok(()) };
+        let is_known = state.keys(owner).into_iter().flatten().any(|key| pin.keys.contains(key));
+        if is_known || owner == self.chat.me() {
+            Ok(())
+        } else {
+            Err(CommandError::KeyChanged(owner.clone()))
+        }
+    }
+}
+
+/// The text for the user about a contradiction between the tracker and the log of a room.
+fn warning_event(room: &RoomName, warning: &LogWarning) -> Event {
+    let (code, text) = match warning {
+        LogWarning::Ghost(user) => (
+            "GHOST",
+            format!(
+                "The tracker lists {user} in {room}, but nobody has signed that. {user} gets nothing. Tell the others, and ask the \
+                 tracker's operator."
+            ),
+        ),
+        LogWarning::NoLog => (
+            "LOG_MISSING",
+            format!(
+                "The tracker shows {room} without its signed log. The members stay as they were. Ask its operator."
+            ),
+        ),
+        LogWarning::Older => (
+            "LOG_OLDER",
+            format!(
+                "The tracker shows an older state of {room} than before. The members stay as they were. It may have been restored \
+                 from a backup: ask its operator."
+            ),
+        ),
+        LogWarning::Split => (
+            "SPLIT_VIEW",
+            format!(
+                "The tracker has shown two different states of {room}. Nothing is sent there until you have looked at /room. \
+                 Compare it with the others by another way."
+            ),
+        ),
+        LogWarning::Invalid => (
+            "LOG_INVALID",
+            format!(
+                "The tracker sent an entry for {room} that breaks its rules. It was ignored. Ask the tracker's operator."
+            ),
+        ),
+    };
+    Event::error(code, text)
+}

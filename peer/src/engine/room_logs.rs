@@ -1,0 +1,468 @@
+//! The logs of the user's rooms: a room's members are what people have signed, not what the tracker says.
+//!
+//! The tracker's snapshots of a room name the last entry of its log. This peer reads the entries up to there, checks each,
+//! and shows the members that follow from them. From the snapshot it takes presence and addresses only. It does no I/O.
+//!
+//! Example: the tracker pushes a snapshot with the members ana, bob and eve, at the entry that this peer knows. By the
+//! log the members are ana and bob. The rooms of the chat get ana and bob, and the user is warned of eve.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commons::endorsement::Endorsement;
+use commons::keys::PublicKey;
+use commons::limits::KEYS_PER_USER;
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::Reply;
+use commons::room_log::entry::{Change, SignedEntry};
+use commons::room_log::log::RoomLog;
+use commons::room_log::refusal::Refusal;
+use commons::room_log::state::{RoomState, id_of, room_id};
+use commons::snapshot::{LogPosition, Member, RoomSnapshot};
+use uuid::Uuid;
+
+use crate::limits::LOG_WARNINGS_MAX;
+
+/// The version of the ids of rooms with a log.
+const ID_OF_A_LOG: usize = 8;
+
+/// The logs of the rooms in which the user is, and of one room that the user is about to join.
+#[derive(Debug, Default)]
+pub(crate) struct RoomLogs {
+    logs: BTreeMap<Uuid, RoomLog>,
+    /// The newest snapshot of each room whose later entries were not read yet.
+    waiting: BTreeMap<Uuid, RoomSnapshot>,
+    /// The room that was read last, although the user is not in it.
+    candidate: Option<Uuid>,
+    /// The rooms of which the tracker has shown two different states.
+    split: BTreeSet<Uuid>,
+    warned: BTreeSet<(Uuid, LogWarning)>,
+}
+
+/// A contradiction between the tracker and the log of a room. The user is warned of each once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LogWarning {
+    /// The tracker shows a member who is none by the log.
+    Ghost(Username),
+    /// The tracker shows a room without its log.
+    NoLog,
+    /// The tracker shows an older state than it showed before.
+    Older,
+    /// The tracker shows another entry in the place of a known one.
+    Split,
+    /// The tracker sent an entry that breaks the rules.
+    Invalid,
+}
+
+/// The result of the check of a snapshot.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// The room with the members that its log proves; `None` if nothing is proven yet.
+    pub(crate) room: Option<RoomSnapshot>,
+    /// The room whose log must be read, and the epoch after which.
+    pub(crate) wanted: Option<(RoomName, u64)>,
+    /// The contradictions that the user was not warned of yet.
+    pub(crate) warnings: Vec<LogWarning>,
+}
+
+impl RoomLogs {
+    /// Continues with the log of a room of an earlier run.
+    pub(crate) fn resume(&mut self, log: RoomLog) {
+        self.logs.insert(log.state().id(), log);
+    }
+
+    /// The log of a room.
+    pub(crate) fn get(&self, room: Uuid) -> Option<&RoomLog> {
+        self.logs.get(&room)
+    }
+
+    /// The log of the room of this name that was read last.
+    pub(crate) fn candidate(&self, name: &RoomName) -> Option<&RoomLog> {
+        self.logs.get(&self.candidate?).filter(|log| log.state().name() == name)
+    }
+
+    /// Whether the tracker has shown two different states of a room.
+    pub(crate) fn is_split(&self, room: Uuid) -> bool {
+        self.split.contains(&room)
+    }
+
+    /// Notes that the user has looked at a room of which the tracker has shown two states.
+    pub(crate) fn looked_at(&mut self, room: Uuid) {
+        self.split.remove(&room);
+    }
+
+    /// Forgets the logs of all rooms but these and the one that was read last.
+    pub(crate) fn keep(&mut self, rooms: &BTreeSet<Uuid>) {
+        let candidate = self.candidate;
+        let stays = |room: &Uuid| rooms.contains(room) || candidate == Some(*room);
+        self.logs.retain(|room, _| stays(room));
+        self.waiting.retain(|room, _| stays(room));
+        self.split.retain(stays);
+        self.warned.retain(|(room, _)| stays(room));
+    }
+
+    /// Checks a snapshot of a room in which the user is, or which the user enters.
+    pub(crate) fn check(&mut self, shown: RoomSnapshot) -> Checked {
+        let (id, log) = (shown.id, self.logs.get(&shown.id));
+        let (Some(position), known) = (shown.log, log) else {
+            let Some(log) = log else {
+                // A room without a log, as earlier versions and original programs create.
+                let is_plain = id.get_version_num() != ID_OF_A_LOG;
+                let warnings = if is_plain { Vec::new() } else { self.warn(id, [LogWarning::NoLog]) };
+                return Checked { room: is_plain.then_some(shown), warnings, ..Checked::default() };
+            };
+            let room = Some(proven(log.state(), &shown));
+            return Checked { room, warnings: self.warn(id, [LogWarning::NoLog]), ..Checked::default() };
+        };
+        let Some(log) = known else {
+            let wanted = Some((shown.name.clone(), 0));
+            self.waiting.insert(id, shown);
+            return Checked { wanted, ..Checked::default() };
+        };
+        let (head, room) = (log.head(), Some(proven(log.state(), &shown)));
+        if position.epoch > head.epoch {
+            let wanted = Some((log.state().name().clone(), head.epoch));
+            self.waiting.insert(id, shown);
+            return Checked { room, wanted, warnings: Vec::new() };
+        }
+        let found = if position.epoch < head.epoch {
+            vec![LogWarning::Older]
+        } else if position.head != head.digest {
+            self.split.insert(id);
+            vec![LogWarning::Split]
+        } else {
+            ghosts(log.state(), &shown)
+        };
+        self.waiting.remove(&id);
+        Checked { room, wanted: None, warnings: self.warn(id, found) }
+    }
+
+    /// Adds an entry of this user that the tracker has accepted.
+    pub(crate) fn add_own(&mut self, entry: &SignedEntry) -> Result<Uuid, Refusal> {
+        let id = self.add(entry)?;
+        self.candidate = Some(id);
+        Ok(id)
+    }
+
+    /// Adds the entries of a page of a log. Entries that are known are skipped. Returns the room, if it has a log, and the
+    /// contradictions.
+    pub(crate) fn read(&mut self, reply: &Reply) -> (Option<Uuid>, Vec<LogWarning>) {
+        let Some(head) = &reply.head else { return (None, Vec::new()) };
+        let id = room_id(&head.head.room);
+        let is_new = !self.logs.contains_key(&id);
+        let mut invalid = false;
+        for entry in reply.entries.iter().flatten() {
+            if self.get(id).is_none_or(|log| log.head().epoch < entry.entry.epoch) {
+                invalid |= self.add(entry) != Ok(id);
+            }
+        }
+        let Some(log) = self.logs.get(&id) else { return (None, self.warn(id, [LogWarning::Invalid])) };
+        if is_new {
+            self.candidate = Some(id);
+        }
+        let known = log.head();
+        let is_signed = head.is_signed_by(&log.state().tracker());
+        let is_split = known.epoch == head.head.epoch && known.digest != head.head.digest;
+        if is_split {
+            self.split.insert(id);
+        }
+        let split = is_split.then_some(LogWarning::Split);
+        let invalid = (invalid || !is_signed).then_some(LogWarning::Invalid);
+        (Some(id), self.warn(id, split.into_iter().chain(invalid)))
+    }
+
+    /// Takes the snapshot that waited for the entries of a room.
+    pub(crate) fn take_waiting(&mut self, room: Uuid) -> Option<RoomSnapshot> {
+        self.waiting.remove(&room)
+    }
+
+    /// Takes the snapshot of the room of this name that waits for entries which the tracker does not give.
+    pub(crate) fn take_refused(&mut self, name: &RoomName) -> Option<RoomSnapshot> {
+        let id = self.waiting.values().find(|room| room.name == *name)?.id;
+        self.waiting.remove(&id)
+    }
+
+    /// The rooms whose entries are still awaited, and the epochs after which.
+    pub(crate) fn wanted(&self) -> Vec<(RoomName, u64)> {
+        let epoch = |id: &Uuid| self.logs.get(id).map_or(0, |log| log.head().epoch);
+        self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
+    }
+
+    fn add(&mut self, entry: &SignedEntry) -> Result<Uuid, Refusal> {
+        if matches!(entry.entry.change, Change::Created(_)) {
+            let id = id_of(entry);
+            self.logs.insert(id, RoomLog::begin(entry.clone())?);
+            return Ok(id);
+        }
+        let id = room_id(&entry.entry.room);
+        self.logs.get_mut(&id).ok_or(Refusal::OtherRoom)?.append(entry.clone())?;
+        Ok(id)
+    }
+
+    /// Returns the warnings that were not given yet.
+    fn warn(&mut self, room: Uuid, found: impl IntoIterator<Item = LogWarning>) -> Vec<LogWarning> {
+        let mut new = Vec::new();
+        for warning in found {
+            if self.warned.len() < LOG_WARNINGS_MAX && self.warned.insert((room, warning.clone())) {
+                new.push(warning);
+            }
+        }
+        new
+    }
+}
+
+/// The members whom the tracker shows although they are none by the log. Where legacy clients may come, they are no ghosts.
+fn ghosts(state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
+    let names = shown.members.iter().map(|member| &member.username);
+    let is_unproven = |name: &&Username| !state.allows_legacy() && !state.members().contains_key(*name);
+    names.filter(is_unproven).cloned().map(LogWarning::Ghost).collect()
+}
+
+/// The room with the members of its log. Presence and addresses come from the snapshot.
+fn proven(state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
+    let signed = state.members().iter().map(|(name, member)| {
+        let of_tracker = shown.members.iter().find(|shown| shown.username == *name);
+        Member {
+            username: name.clone(),
+            connected: of_tracker.is_some_and(|shown| shown.connected),
+            since: member.since,
+            keys: keys(state, name, of_tracker),
+            endorsements: of_tracker.map(|shown| shown.endorsements.clone()).unwrap_or_default(),
+            in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
+        }
+    });
+    let is_unsigned =
+        |member: &&Member| state.allows_legacy() && !state.members().contains_key(&member.username);
+    let head = state.head();
+    // A member who does not sign gets nothing from before this state of the log.
+    let unsigned = shown.members.iter().filter(is_unsigned).cloned();
+    let unsigned = unsigned.map(|member| Member { since: head.epoch, ..member });
+    let mut members: Vec<Member> = signed.chain(unsigned).collect();
+    members.sort_by_key(|member| (member.username != *state.owner(), member.since));
+    let is_member = |name: &Username| members.iter().any(|member| member.username == *name);
+    let slot = |peer: &Option<commons::peer::Peer>| peer.clone().filter(|peer| is_member(&peer.username));
+    RoomSnapshot {
+        id: shown.id,
+        name: state.name().clone(),
+        revision: shown.revision,
+        capacity: shown.capacity,
+        log: Some(LogPosition::from(head)),
+        owner: state.owner().clone(),
+        peer_owner: slot(&shown.peer_owner),
+        peer_one: slot(&shown.peer_one),
+        peer_two: slot(&shown.peer_two),
+        members,
+    }
+}
+
+/// The keys of a member: those in the log, and those that they endorse.
+fn keys(state: &RoomState, name: &Username, shown: Option<&Member>) -> Vec<PublicKey> {
+    let mut keys: Vec<_> = state.keys(name).into_iter().flatten().copied().collect();
+    let Some(shown) = shown else { return keys };
+    let others = shown.keys.iter().filter(|key| !keys.contains(key));
+    let announced: Vec<_> = keys.iter().chain(others).copied().collect();
+    // Each round may find a key that the next one needs.
+    for _ in 0..KEYS_PER_USER {
+        for signature in &shown.endorsements {
+            let endorsed = Endorsement::read(name, &announced, signature);
+            let endorsed = endorsed.filter(|it| keys.contains(&it.by) && !keys.contains(&it.key));
+            let is_revoked = |key: &PublicKey| state.revoked().contains_key(key);
+            keys.extend(endorsed.map(|it| it.key).filter(|key| !is_revoked(key)));
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use commons::digest::Digest;
+    use commons::keys::{Seed, Signature};
+    use commons::room_log::entry::{Creation, Entry, FIRST_EPOCH};
+    use commons::room_log::facts::Policy;
+    use commons::room_log::head::SignedHead;
+
+    use super::*;
+
+    const TRACKER: u8 = 9;
+
+    fn seed(n: u8) -> Seed {
+        Seed::new([n; 32])
+    }
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    /// The log of a room of ana (seed 1), with these changes by others.
+    fn log(policy: Policy, changes: &[(&str, u8, Change)]) -> RoomLog {
+        let (none, key) = (Digest([0; 32]), seed(1).public_key());
+        let tracker = seed(TRACKER).public_key();
+        let name = RoomName::parse("sala").unwrap();
+        let creation = Creation { name, keys: vec![key], policy, legacy: false, nonce: [7; 32], tracker };
+        let change = Change::Created(creation);
+        let created = Entry {
+            room: none,
+            epoch: FIRST_EPOCH,
+            previous: none,
+            time: 1,
+            author: user("ana"),
+            key,
+            change,
+        };
+        let mut log = RoomLog::begin(created.sign(&seed(1))).unwrap();
+        for (author, n, change) in changes {
+            let entry = log.state().next(user(author), seed(*n).public_key(), 1, change.clone());
+            log.append(entry.sign(&seed(*n))).unwrap();
+        }
+        log
+    }
+
+    fn joins(name: &'static str, n: u8) -> (&'static str, u8, Change) {
+        (name, n, Change::Joined { keys: vec![seed(n).public_key()], endorsements: Vec::new() })
+    }
+
+    /// The tracker's snapshot of the room after a log, with these members.
+    fn shown(log: &RoomLog, revision: u64, members: &[&str]) -> RoomSnapshot {
+        let member = |name: &&str| Member {
+            username: user(name),
+            connected: true,
+            since: 1,
+            keys: vec![seed(8).public_key()],
+            endorsements: Vec::new(),
+            in_menu: false,
+        };
+        RoomSnapshot {
+            id: log.state().id(),
+            name: log.state().name().clone(),
+            revision,
+            capacity: 3,
+            log: Some(log.head().into()),
+            owner: user("ana"),
+            members: members.iter().map(member).collect(),
+            peer_owner: None,
+            peer_one: None,
+            peer_two: None,
+        }
+    }
+
+    /// The tracker's reply with the entries after an epoch.
+    fn page(log: &RoomLog, after: u64) -> Reply {
+        let head: SignedHead = log.head().sign(&seed(TRACKER));
+        Reply { entries: Some(log.after(after).to_vec()), head: Some(Box::new(head)), ..Reply::default() }
+    }
+
+    fn names(checked: &Checked) -> Vec<&str> {
+        let members = checked.room.as_ref().map(|room| room.members.as_slice()).unwrap_or_default();
+        members.iter().map(|member| member.username.as_str()).collect()
+    }
+
+    fn knowing(log: &RoomLog) -> RoomLogs {
+        let mut logs = RoomLogs::default();
+        logs.resume(log.clone());
+        logs
+    }
+
+    #[test]
+    fn ghost_in_a_snapshot_is_no_member() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let mut logs = knowing(&log);
+        let checked = logs.check(shown(&log, 5, &["ana", "bob", "eve"]));
+        assert_eq!(names(&checked), ["ana", "bob"]);
+        assert_eq!(checked.warnings, [LogWarning::Ghost(user("eve"))]);
+        let again = logs.check(shown(&log, 6, &["ana", "bob", "eve"]));
+        assert_eq!(again.warnings, [], "each contradiction is told once");
+        // Control: without a log, the tracker's word counts.
+        let plain = RoomSnapshot { id: Uuid::nil(), log: None, ..shown(&log, 5, &["ana", "bob", "eve"]) };
+        assert_eq!(names(&RoomLogs::default().check(plain)), ["ana", "bob", "eve"]);
+    }
+
+    #[test]
+    fn members_and_their_keys_are_those_of_the_log() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let checked = knowing(&log).check(shown(&log, 5, &["ana"]));
+        assert_eq!(names(&checked), ["ana", "bob"], "a member cannot be hidden");
+        let room = checked.room.unwrap();
+        let bob = &room.members[1];
+        assert_eq!(
+            (bob.since, bob.connected),
+            (2, false),
+            "the tracker cannot move the time of joining back"
+        );
+        assert_eq!(bob.keys, [seed(2).public_key()], "a key of the tracker's own does not count");
+    }
+
+    #[test]
+    fn newer_entries_are_read_before_they_count() {
+        let old = log(Policy::Open, &[]);
+        let new = log(Policy::Open, &[joins("bob", 2)]);
+        let mut logs = knowing(&old);
+        let checked = logs.check(shown(&new, 5, &["ana", "bob"]));
+        assert_eq!(names(&checked), ["ana"]);
+        assert_eq!(checked.wanted, Some((old.state().name().clone(), 1)));
+        assert_eq!(logs.wanted(), [(old.state().name().clone(), 1)]);
+        assert_eq!(logs.read(&page(&new, 1)), (Some(new.state().id()), Vec::new()));
+        let waiting = logs.take_waiting(new.state().id()).unwrap();
+        assert_eq!(names(&logs.check(waiting)), ["ana", "bob"]);
+    }
+
+    #[test]
+    fn forged_entry_is_not_applied() {
+        let old = log(Policy::Invite, &[]);
+        let mut logs = knowing(&old);
+        let entry = old.state().next(user("eve"), seed(5).public_key(), 1, joins("eve", 5).2).sign(&seed(5));
+        let head = commons::room_log::head::Head { epoch: 2, digest: entry.digest(), ..old.head() };
+        let head = Some(Box::new(head.sign(&seed(TRACKER))));
+        let reply = Reply { entries: Some(vec![entry]), head, ..Reply::default() };
+        assert_eq!(logs.read(&reply), (Some(old.state().id()), vec![LogWarning::Invalid]));
+        assert_eq!(logs.get(old.state().id()), Some(&old));
+        // Control: the same entry is valid where anybody may join.
+        let open = log(Policy::Open, &[]);
+        let mut logs = knowing(&open);
+        let entry = open.state().next(user("eve"), seed(5).public_key(), 1, joins("eve", 5).2).sign(&seed(5));
+        let new = log(Policy::Open, &[joins("eve", 5)]);
+        assert_eq!(new.last(), &entry);
+        assert_eq!(logs.read(&page(&new, 1)).1, []);
+    }
+
+    #[test]
+    fn two_states_of_one_epoch_stop_the_room() {
+        let one = log(Policy::Open, &[joins("bob", 2)]);
+        let other = log(Policy::Open, &[joins("carla", 3)]);
+        let mut logs = knowing(&one);
+        let checked = logs.check(shown(&other, 5, &["ana", "carla"]));
+        assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[LogWarning::Split][..]));
+        assert!(logs.is_split(one.state().id()));
+        logs.looked_at(one.state().id());
+        assert!(!logs.is_split(one.state().id()));
+        let read = knowing(&one).read(&page(&other, 2));
+        assert_eq!(read.1, [LogWarning::Split], "the signed head of the log shows it too");
+    }
+
+    #[test]
+    fn older_state_and_missing_log_change_nothing() {
+        let old = log(Policy::Open, &[]);
+        let new = log(Policy::Open, &[joins("bob", 2)]);
+        let mut logs = knowing(&new);
+        let checked = logs.check(shown(&old, 5, &["ana"]));
+        assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[LogWarning::Older][..]));
+        let bare = RoomSnapshot { log: None, ..shown(&new, 6, &["ana", "bob", "eve"]) };
+        let checked = logs.check(bare.clone());
+        assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[LogWarning::NoLog][..]));
+        let checked = RoomLogs::default().check(bare);
+        assert_eq!((checked.room, &checked.warnings[..]), (None, &[LogWarning::NoLog][..]));
+    }
+
+    #[test]
+    fn endorsed_key_counts_only_if_a_key_of_the_log_vouches() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let key_of = |endorsement: Signature| {
+            let mut room = shown(&log, 5, &["ana", "bob"]);
+            room.members[1].keys = vec![seed(2).public_key(), seed(8).public_key()];
+            room.members[1].endorsements = vec![endorsement];
+            knowing(&log).check(room).room.unwrap().members[1].keys.clone()
+        };
+        let by_bob = Endorsement::sign(&user("bob"), &seed(2), seed(8).public_key());
+        assert_eq!(key_of(by_bob), [seed(2).public_key(), seed(8).public_key()]);
+        let by_itself = Endorsement::sign(&user("bob"), &seed(8), seed(2).public_key());
+        assert_eq!(key_of(by_itself), [seed(2).public_key()], "a key cannot vouch itself in");
+    }
+}
