@@ -126,6 +126,37 @@ fn entry_follows_exactly_one_log() {
 }
 
 #[test]
+fn nobody_lists_the_key_of_another() {
+    let mut scene = Scene::new(Policy::Open);
+    scene.join("carla").unwrap();
+    scene.by("ana", invited("dora")).unwrap();
+    for victim in ["ana", "carla", "dora"] {
+        let both = scene.signed("bob", &device("bob"), joined(&[key_of("bob"), key_of(victim)], &[]));
+        assert_eq!(scene.apply(&both), Err(Refusal::UnknownKey), "{victim}");
+    }
+    assert_eq!(scene.by("carla", Change::Device(key_of("ana"))), Err(Refusal::UnknownKey));
+    let swapped = Change::Invited { user: user("bob"), keys: keys("carla") };
+    assert_eq!(scene.by("ana", swapped), Err(Refusal::UnknownKey));
+    // Control: a key of one's own. Its revocation concerns its user only.
+    scene.by("carla", Change::Device(key_of("phone"))).unwrap();
+    scene.by("carla", Change::Revoked { key: key_of("phone"), ends: vec![] }).unwrap();
+    let phone = scene.signed("bob", &device("phone"), joined(&[key_of("phone")], &[]));
+    scene.apply(&phone).unwrap();
+}
+
+#[test]
+fn owner_can_remove_and_ban_at_any_time() {
+    let mut scene = Scene::new(Policy::Open);
+    for n in 1..ENTRIES_PER_DAY {
+        scene.by("ana", Change::Topic(format!("topic {n}"))).unwrap();
+    }
+    scene.join("bob").unwrap();
+    assert_eq!(scene.by("ana", Change::Topic("one too many".into())), Err(Refusal::TooMany));
+    scene.by("ana", Change::Removed(user("bob"))).unwrap();
+    scene.by("ana", Change::Banned(user("bob"))).unwrap();
+}
+
+#[test]
 fn revoked_key_signs_nothing_any_more() {
     let mut scene = Scene::new(Policy::Open);
     scene.join("bob").unwrap();

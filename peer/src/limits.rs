@@ -236,6 +236,9 @@ pub const LIST_PAGES: usize = 100;
 /// Pages of a room's log that are read at once. The largest log, of 4,096 entries of a few hundred bytes, has fewer.
 pub const LOG_PAGES: usize = 128;
 
+/// Logs of rooms that are read at a time, so that a tracker which answers nothing of use cannot keep the peer busy.
+pub const LOG_READS_MAX: usize = 4;
+
 /// Contradictions between the tracker and the logs of rooms of which the user is warned in one run.
 pub const LOG_WARNINGS_MAX: usize = 64;
 

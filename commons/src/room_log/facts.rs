@@ -51,7 +51,8 @@ pub struct Facts {
     pub(super) banned: BTreeSet<Username>,
     pub(super) successor: Option<Username>,
     pub(super) topic: String,
-    pub(super) revoked: BTreeMap<PublicKey, Vec<StreamEnd>>,
+    /// The revoked keys of each user, with the ends of their streams.
+    pub(super) revoked: BTreeMap<(Username, PublicKey), Vec<StreamEnd>>,
     pub(super) is_ended: bool,
     /// The time of the last entry, and the epoch of the last checkpoint or of the beginning.
     pub(super) time: u64,

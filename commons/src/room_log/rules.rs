@@ -120,12 +120,18 @@ impl RoomState {
         Ok(())
     }
 
-    /// Checks the number of entries: in all, and by the author within a day before this entry. Leaving, expiring and
-    /// ending the room are always possible, and so is a revocation.
+    /// Checks the number of entries: in all, and by the author within a day before this entry. Ending a
+    /// membership or the room is always possible, and so is a revocation: others cannot use these up for the owner.
     fn check_number(&self, entry: &Entry) -> Result<(), Refusal> {
         if matches!(
             entry.change,
-            Change::Left | Change::Expired | Change::Deleted | Change::Revoked { .. } | Change::Checkpoint(_)
+            Change::Left
+                | Change::Expired
+                | Change::Removed(_)
+                | Change::Banned(_)
+                | Change::Deleted
+                | Change::Revoked { .. }
+                | Change::Checkpoint(_)
         ) {
             return Ok(());
         }
@@ -182,7 +188,7 @@ impl Facts {
 
     /// Checks that the key may sign a change of this kind.
     fn check_key(&self, entry: &Entry) -> Result<(), Refusal> {
-        if self.revoked.contains_key(&entry.key) {
+        if self.is_revoked(&entry.author, entry.key) {
             return Err(Refusal::RevokedKey);
         }
         let is_known = match &entry.change {
@@ -197,6 +203,20 @@ impl Facts {
             }
             (false, _) => Err(Refusal::UnknownKey),
         }
+    }
+
+    fn is_revoked(&self, user: &Username, key: PublicKey) -> bool {
+        self.revoked.contains_key(&(user.clone(), key))
+    }
+
+    /// Checks that a key can become one of a user's. Only the signing key is proven, so nobody may list the key of another:
+    /// a user who revoked it would lock the other out.
+    fn check_new_key(&self, user: &Username, key: PublicKey) -> Result<(), Refusal> {
+        let of_others = self.keys.iter().chain(&self.invited).filter(|(name, _)| *name != user);
+        if of_others.flat_map(|(_, keys)| keys).any(|known| *known == key) {
+            return Err(Refusal::UnknownKey);
+        }
+        if self.is_revoked(user, key) { Err(Refusal::RevokedKey) } else { Ok(()) }
     }
 
     fn is_member(&self, user: &Username) -> bool {
@@ -254,9 +274,7 @@ impl Facts {
             return Err(Refusal::Banned);
         }
         let known = key_set(keys)?;
-        if known.iter().any(|key| self.revoked.contains_key(key)) {
-            return Err(Refusal::RevokedKey);
-        }
+        known.iter().try_for_each(|key| self.check_new_key(author, *key))?;
         let is_of_keys = |signature| Endorsement::read(author, keys, signature).is_some();
         if endorsements.len() > ENDORSEMENTS_PER_USER || !endorsements.iter().all(is_of_keys) {
             return Err(Refusal::Value);
@@ -299,9 +317,7 @@ impl Facts {
     }
 
     fn add_key(&mut self, user: &Username, key: PublicKey) -> Result<(), Refusal> {
-        if self.revoked.contains_key(&key) {
-            return Err(Refusal::RevokedKey);
-        }
+        self.check_new_key(user, key)?;
         let keys = self.keys.get_mut(user).ok_or(Refusal::NotAMember)?;
         if keys.len() >= KEYS_PER_USER {
             return Err(Refusal::Value);
@@ -317,10 +333,7 @@ impl Facts {
         if !keys.remove(&key) {
             return Err(Refusal::UnknownKey);
         }
-        self.revoked.insert(key, ends.to_vec());
-        for invited in self.invited.values_mut() {
-            invited.remove(&key);
-        }
+        self.revoked.insert((entry.author.clone(), key), ends.to_vec());
         Ok(())
     }
 
@@ -332,9 +345,7 @@ impl Facts {
         if self.is_member(user) || *user == self.owner {
             return Err(Refusal::NoChange);
         }
-        if keys.iter().any(|key| self.revoked.contains_key(key)) {
-            return Err(Refusal::RevokedKey);
-        }
+        keys.iter().try_for_each(|key| self.check_new_key(user, *key))?;
         if self.invited.len() >= INVITATIONS_MAX && !self.invited.contains_key(user) {
             return Err(Refusal::TooMany);
         }

@@ -93,9 +93,9 @@ impl RoomState {
         &self.facts.topic
     }
 
-    /// The revoked keys, with the ends of their streams.
+    /// The revoked keys of each user, with the ends of their streams.
     #[must_use]
-    pub fn revoked(&self) -> &BTreeMap<PublicKey, Vec<StreamEnd>> {
+    pub fn revoked(&self) -> &BTreeMap<(Username, PublicKey), Vec<StreamEnd>> {
         &self.facts.revoked
     }
 

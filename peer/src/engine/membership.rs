@@ -30,13 +30,11 @@ impl Engine {
         let left = self.chat.leaves(request);
         match request {
             TrackerRequest::ChangeRoom { entry } => self.on_room_changed(entry, reply, now, effects),
-            TrackerRequest::RoomLog { .. } => self.on_room_log(reply, now, effects),
-            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
-                let rooms = reply.rooms.iter().flatten().map(|(_, room)| room.clone()).collect();
-                let rooms = self.check_rooms(rooms, effects);
-                effects.publish(self.chat.signed_in_as(request, rooms, now.instant));
+            TrackerRequest::RoomLog { room, .. } => self.on_room_log(room, reply, now, effects),
+            _ => {
+                let proven = self.proven_reply(request, reply, effects);
+                effects.publish(self.chat.answered(request, &proven, now.instant));
             }
-            _ => effects.publish(self.chat.answered(request, reply, now.instant)),
         }
         if let Some((room, members)) = left {
             self.send_leave(&room, members, effects);

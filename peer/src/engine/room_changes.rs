@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use commons::names::{RoomName, Username};
-use commons::protocol::with_tracker::{ErrorCode, Reply, RoomUpdate};
+use commons::protocol::with_tracker::{ErrorCode, Reply, RoomUpdate, TrackerRequest};
 use commons::room_log::entry::{Change, Entry, SignedEntry};
 use commons::room_log::log::RoomLog;
 use commons::room_log::state::RoomState;
@@ -55,6 +55,28 @@ impl Engine {
         room
     }
 
+    /// Returns the tracker's reply with the rooms as their logs prove them.
+    pub(in crate::engine) fn proven_reply(
+        &mut self,
+        request: &TrackerRequest,
+        reply: &Reply,
+        effects: &mut Effects,
+    ) -> Reply {
+        let mut proven = reply.clone();
+        match request {
+            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
+                let rooms = proven.rooms.take().unwrap_or_default().into_values().collect();
+                let rooms = self.check_rooms(rooms, effects).into_iter();
+                proven.rooms = Some(rooms.map(|room| (room.name.as_str().to_owned(), room)).collect());
+            }
+            TrackerRequest::CreateRoom { .. } | TrackerRequest::JoinRoom { .. } => {
+                proven.room = proven.room.and_then(|room| self.check_room(room, effects));
+            }
+            _ => {}
+        }
+        proven
+    }
+
     /// Applies the tracker's update of a room.
     pub(in crate::engine) fn on_room_update(&mut self, update: RoomUpdate, now: Now, effects: &mut Effects) {
         let events = match update.room {
@@ -95,12 +117,19 @@ impl Engine {
         }
     }
 
-    /// Applies a page of a room's log, and the snapshot that waited for it.
-    pub(in crate::engine) fn on_room_log(&mut self, reply: &Reply, now: Now, effects: &mut Effects) {
-        let (room, warnings) = self.room_logs.read(reply);
-        let name = room.and_then(|room| Some(self.room_logs.get(room)?.state().name().clone()));
-        let Some((room, name)) = room.zip(name) else { return };
+    /// Applies a page of a room's log, and the snapshot that waited for it. A page that brings nothing new is followed by no
+    /// request: the snapshot waits for the next tick.
+    pub(in crate::engine) fn on_room_log(
+        &mut self,
+        name: &str,
+        reply: &Reply,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Ok(name) = RoomName::parse(name) else { return };
+        let (room, warnings) = self.room_logs.read(&name, reply);
         effects.publish(warnings.iter().map(|warning| warning_event(&name, warning)));
+        let Some(room) = room else { return };
         // The next page follows by itself.
         let shown = (!reply.more).then(|| self.room_logs.take_waiting(room)).flatten();
         if let Some(room) = shown.and_then(|shown| self.check_room(shown, effects)) {
@@ -193,7 +222,8 @@ impl Engine {
     fn check_owner(&self, state: &RoomState) -> Result<(), CommandError> {
         let owner = state.owner();
         let Some(pin) = self.keys.pins().get(owner) else { return Ok(()) };
-        let is_known = state.keys(owner).into_iter().flatten().any(|key| pin.keys.contains(key));
+        // The log can list a key without its signature, so one known key among others proves nothing.
+        let is_known = state.keys(owner).into_iter().flatten().all(|key| pin.keys.contains(key));
         if is_known || owner == self.chat.me() {
             Ok(())
         } else {

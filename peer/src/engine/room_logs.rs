@@ -136,24 +136,38 @@ impl RoomLogs {
         Checked { room, wanted: None, warnings: self.warn(id, found) }
     }
 
-    /// Adds an entry of this user that the tracker has accepted.
+    /// Adds an entry of this user that the tracker has accepted. It may have been read meanwhile.
     pub(crate) fn add_own(&mut self, entry: &SignedEntry) -> Result<Uuid, Refusal> {
-        let id = self.add(entry)?;
+        let id = room_of(entry);
+        let known = self.logs.get(&id).and_then(|log| log.after(entry.entry.epoch - 1).first());
+        if known != Some(entry) {
+            self.add(entry)?;
+        }
         self.candidate = Some(id);
         Ok(id)
     }
 
-    /// Adds the entries of a page of a log. Entries that are known are skipped. Returns the room, if it has a log, and the
-    /// contradictions.
-    pub(crate) fn read(&mut self, reply: &Reply) -> (Option<Uuid>, Vec<LogWarning>) {
+    /// Adds the entries of a page of the log of this room. Entries that are known are skipped, and those of other rooms are
+    /// invalid. Returns the room, if it has a log that has grown, and the contradictions.
+    pub(crate) fn read(&mut self, name: &RoomName, reply: &Reply) -> (Option<Uuid>, Vec<LogWarning>) {
         let Some(head) = &reply.head else { return (None, Vec::new()) };
         let id = room_id(&head.head.room);
         let is_new = !self.logs.contains_key(&id);
+        let before = self.logs.get(&id).map(|log| log.head().epoch);
         let mut invalid = false;
         for entry in reply.entries.iter().flatten() {
-            if self.get(id).is_none_or(|log| log.head().epoch < entry.entry.epoch) {
-                invalid |= self.add(entry) != Ok(id);
+            if room_of(entry) != id {
+                invalid = true;
+            } else if self.get(id).is_none_or(|log| log.head().epoch < entry.entry.epoch) {
+                invalid |= self.add(entry).is_err();
             }
+        }
+        if self.logs.get(&id).is_some_and(|log| log.state().name() != name) {
+            // A log that was asked for by another name is of no use.
+            if is_new {
+                self.logs.remove(&id);
+            }
+            return (None, self.warn(id, [LogWarning::Invalid]));
         }
         let Some(log) = self.logs.get(&id) else { return (None, self.warn(id, [LogWarning::Invalid])) };
         if is_new {
@@ -167,7 +181,8 @@ impl RoomLogs {
         }
         let split = is_split.then_some(LogWarning::Split);
         let invalid = (invalid || !is_signed).then_some(LogWarning::Invalid);
-        (Some(id), self.warn(id, split.into_iter().chain(invalid)))
+        let has_grown = before != Some(known.epoch);
+        (has_grown.then_some(id), self.warn(id, split.into_iter().chain(invalid)))
     }
 
     /// Takes the snapshot that waited for the entries of a room.
@@ -187,15 +202,16 @@ impl RoomLogs {
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
     }
 
-    fn add(&mut self, entry: &SignedEntry) -> Result<Uuid, Refusal> {
-        if matches!(entry.entry.change, Change::Created(_)) {
-            let id = id_of(entry);
-            self.logs.insert(id, RoomLog::begin(entry.clone())?);
-            return Ok(id);
+    /// Adds the next entry of a log. A known log is never begun anew.
+    fn add(&mut self, entry: &SignedEntry) -> Result<(), Refusal> {
+        let id = room_of(entry);
+        match self.logs.get_mut(&id) {
+            Some(log) => log.append(entry.clone()),
+            None => {
+                self.logs.insert(id, RoomLog::begin(entry.clone())?);
+                Ok(())
+            }
         }
-        let id = room_id(&entry.entry.room);
-        self.logs.get_mut(&id).ok_or(Refusal::OtherRoom)?.append(entry.clone())?;
-        Ok(id)
     }
 
     /// Returns the warnings that were not given yet.
@@ -207,6 +223,14 @@ impl RoomLogs {
             }
         }
         new
+    }
+}
+
+/// The id of the room to which an entry belongs.
+fn room_of(entry: &SignedEntry) -> Uuid {
+    match entry.entry.change {
+        Change::Created(_) => id_of(entry),
+        _ => room_id(&entry.entry.room),
     }
 }
 
@@ -230,8 +254,10 @@ fn proven(state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
             in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
         }
     });
-    let is_unsigned =
-        |member: &&Member| state.allows_legacy() && !state.members().contains_key(&member.username);
+    let is_unsigned = |member: &&Member| {
+        let name = &member.username;
+        state.allows_legacy() && !state.members().contains_key(name) && !state.banned().contains(name)
+    };
     let head = state.head();
     // A member who does not sign gets nothing from before this state of the log.
     let unsigned = shown.members.iter().filter(is_unsigned).cloned();
@@ -265,7 +291,7 @@ fn keys(state: &RoomState, name: &Username, shown: Option<&Member>) -> Vec<Publi
         for signature in &shown.endorsements {
             let endorsed = Endorsement::read(name, &announced, signature);
             let endorsed = endorsed.filter(|it| keys.contains(&it.by) && !keys.contains(&it.key));
-            let is_revoked = |key: &PublicKey| state.revoked().contains_key(key);
+            let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
             keys.extend(endorsed.map(|it| it.key).filter(|key| !is_revoked(key)));
         }
     }
@@ -292,11 +318,15 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
+    fn sala() -> RoomName {
+        RoomName::parse("sala").unwrap()
+    }
+
     /// The log of a room of ana (seed 1), with these changes by others.
     fn log(policy: Policy, changes: &[(&str, u8, Change)]) -> RoomLog {
         let (none, key) = (Digest([0; 32]), seed(1).public_key());
         let tracker = seed(TRACKER).public_key();
-        let name = RoomName::parse("sala").unwrap();
+        let name = sala();
         let creation = Creation { name, keys: vec![key], policy, legacy: false, nonce: [7; 32], tracker };
         let change = Change::Created(creation);
         let created = Entry {
@@ -399,7 +429,7 @@ mod tests {
         assert_eq!(names(&checked), ["ana"]);
         assert_eq!(checked.wanted, Some((old.state().name().clone(), 1)));
         assert_eq!(logs.wanted(), [(old.state().name().clone(), 1)]);
-        assert_eq!(logs.read(&page(&new, 1)), (Some(new.state().id()), Vec::new()));
+        assert_eq!(logs.read(&sala(), &page(&new, 1)), (Some(new.state().id()), Vec::new()));
         let waiting = logs.take_waiting(new.state().id()).unwrap();
         assert_eq!(names(&logs.check(waiting)), ["ana", "bob"]);
     }
@@ -412,7 +442,7 @@ mod tests {
         let head = commons::room_log::head::Head { epoch: 2, digest: entry.digest(), ..old.head() };
         let head = Some(Box::new(head.sign(&seed(TRACKER))));
         let reply = Reply { entries: Some(vec![entry]), head, ..Reply::default() };
-        assert_eq!(logs.read(&reply), (Some(old.state().id()), vec![LogWarning::Invalid]));
+        assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
         assert_eq!(logs.get(old.state().id()), Some(&old));
         // Control: the same entry is valid where anybody may join.
         let open = log(Policy::Open, &[]);
@@ -420,7 +450,36 @@ mod tests {
         let entry = open.state().next(user("eve"), seed(5).public_key(), 1, joins("eve", 5).2).sign(&seed(5));
         let new = log(Policy::Open, &[joins("eve", 5)]);
         assert_eq!(new.last(), &entry);
-        assert_eq!(logs.read(&page(&new, 1)).1, []);
+        assert_eq!(logs.read(&sala(), &page(&new, 1)).1, []);
+    }
+
+    #[test]
+    fn page_of_another_room_shortens_no_log() {
+        let known = log(Policy::Open, &[joins("bob", 2)]);
+        let other = log(Policy::Invite, &[]);
+        let mut logs = knowing(&known);
+        let mut reply = page(&other, 0);
+        reply.entries = Some(vec![known.entries()[0].clone()]);
+        assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
+        assert_eq!(logs.get(known.state().id()), Some(&known));
+        // Nor does the beginning of the room itself, or a log that was asked for by another name.
+        assert_eq!(logs.read(&sala(), &page(&known, 0)), (None, Vec::new()));
+        assert_eq!(logs.get(known.state().id()), Some(&known));
+        let elsewhere = RoomName::parse("quarto").unwrap();
+        assert_eq!(logs.read(&elsewhere, &page(&other, 0)), (None, vec![LogWarning::Invalid]));
+        assert_eq!(logs.get(other.state().id()), None);
+        // Control: under its name the other room is read.
+        assert_eq!(logs.read(&sala(), &page(&other, 0)), (Some(other.state().id()), Vec::new()));
+    }
+
+    #[test]
+    fn page_without_news_makes_no_new_request() {
+        let (old, new) = (log(Policy::Open, &[]), log(Policy::Open, &[joins("bob", 2)]));
+        let mut logs = knowing(&old);
+        logs.check(shown(&new, 5, &["ana", "bob"]));
+        let empty = Reply { entries: Some(Vec::new()), ..page(&new, 1) };
+        assert_eq!(logs.read(&sala(), &empty), (None, Vec::new()));
+        assert_eq!(logs.wanted().len(), 1, "the next tick asks again");
     }
 
     #[test]
@@ -433,7 +492,7 @@ mod tests {
         assert!(logs.is_split(one.state().id()));
         logs.looked_at(one.state().id());
         assert!(!logs.is_split(one.state().id()));
-        let read = knowing(&one).read(&page(&other, 2));
+        let read = knowing(&one).read(&sala(), &page(&other, 2));
         assert_eq!(read.1, [LogWarning::Split], "the signed head of the log shows it too");
     }
 

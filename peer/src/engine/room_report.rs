@@ -55,7 +55,8 @@ impl Engine {
             since: since.and_then(DateTime::from_timestamp_millis),
             invited_by: member.and_then(|member| member.invited_by.clone()),
             trust: self.trust(&username),
-            met: username == *self.chat.me() || state.keys(&username).into_iter().flatten().any(is_pinned),
+            met: username == *self.chat.me()
+                || state.keys(&username).is_some_and(|keys| keys.iter().all(is_pinned)),
             username,
         }
     }

@@ -10,11 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::api::administration::AdminEvent;
 use chrono::Utc;
-use commons::names::{RoomName, Username};
+use commons::names::Username;
 use commons::protocol::administration::Announcement;
-use commons::protocol::listed_peer::FoundPeer;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -35,11 +33,9 @@ use crate::peer_communication::link_report::LinkReport;
 use crate::service::driver_request::{CalledCommand, Caller, DriverRequest, Resources, StartEngine};
 use crate::service::reread::Rereads;
 use crate::service::tracker_error::from_tracker;
+use crate::service::tracker_reads::TrackerReads;
 use crate::tracker_communication::PeerTrackerCommunication;
-use crate::tracker_communication::tracker_report::{EndReason, TrackerError, TrackerReport};
-
-/// The tracker's answer about a user.
-type Found = Result<Option<Box<FoundPeer>>, TrackerError>;
+use crate::tracker_communication::tracker_report::{EndReason, TrackerReport};
 
 /// The engine of a signed-in user, and what its effects act on.
 struct SignedIn {
@@ -63,9 +59,7 @@ pub(crate) struct Driver {
     callers: BTreeMap<Ticket, Caller>,
     key_callers: BTreeMap<Ticket, oneshot::Sender<KeyReply>>,
     next_ticket: u64,
-    lookups: JoinSet<(Username, Found)>,
-    /// Rooms whose logs are being read.
-    log_reads: JoinSet<(RoomName, Result<bool, TrackerError>)>,
+    reads: TrackerReads,
 }
 
 impl Driver {
@@ -76,6 +70,7 @@ impl Driver {
         tracker_reports: mpsc::Receiver<TrackerReport>,
         failure: Arc<OnceLock<CommandError>>,
     ) -> Self {
+        let reads = TrackerReads::new(tracker.clone());
         Self {
             requests,
             commands,
@@ -89,8 +84,7 @@ impl Driver {
             callers: BTreeMap::new(),
             key_callers: BTreeMap::new(),
             next_ticket: 0,
-            lookups: JoinSet::new(),
-            log_reads: JoinSet::new(),
+            reads,
         }
     }
 
@@ -125,10 +119,7 @@ impl Driver {
                 Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
                 Some(request) = self.requests.recv() => self.on_request(request),
                 Some(request) = key_requests.recv() => self.on_key_request(request),
-                Some(Ok((user, found))) = self.lookups.join_next() => self.input(Input::Found(user, found)),
-                Some(Ok((room, Err(error)))) = self.log_reads.join_next() => {
-                    self.input(Input::RoomLogRefused(room, error));
-                }
+                input = self.reads.next() => self.input(input),
                 () = shown.notified() => self.note_shown(),
                 Some(command) = self.commands.recv(), if has_room => self.on_command(command),
                 Some(report) = link_reports.recv(), if has_room => self.on_link_report(report),
@@ -369,20 +360,8 @@ impl Driver {
             Effect::DialNow(user) => links.dial_now(&user),
             Effect::RetryDials(user) => links.retry_given_up(user.as_ref()),
             Effect::EndOtherLinks(user, keys) => links.end_links_by_others(&user, &keys),
-            Effect::LookUp(user) => {
-                let tracker = self.tracker.clone();
-                self.lookups.spawn(async move {
-                    let found = tracker.peer(&user).await;
-                    (user, found.map(|found| found.map(Box::new)))
-                });
-            }
-            Effect::ReadRoomLog(room, after) => {
-                let tracker = self.tracker.clone();
-                self.log_reads.spawn(async move {
-                    let read = tracker.read_room_log(&room, after).await;
-                    (room, read)
-                });
-            }
+            Effect::LookUp(user) => self.reads.look_up(user),
+            Effect::ReadRoomLog(room, after) => self.reads.read_log(room, after),
             Effect::WritePins(ticket, pins) => return Some(written(ticket, contacts.store_pins(|| pins))),
             Effect::WriteAccepted(ticket, of) => return Some(written(ticket, contacts.store_accepted(&of))),
             Effect::WriteBlocked(ticket, of) => return Some(written(ticket, contacts.store_blocked(&of))),

@@ -30,6 +30,7 @@ mod subscribing;
 #[cfg(test)]
 mod testing;
 mod tracker_error;
+mod tracker_reads;
 mod typed_password;
 mod word_filter;
 

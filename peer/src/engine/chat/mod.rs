@@ -101,9 +101,11 @@ impl Chat {
     /// Applies an answer of the tracker, according to its request.
     pub(crate) fn answered(&mut self, request: &TrackerRequest, reply: &Reply, now: Instant) -> Vec<Event> {
         match request {
-            TrackerRequest::Register(_) | TrackerRequest::Login(_) => {
-                let rooms = reply.rooms.iter().flat_map(BTreeMap::values).cloned().collect();
-                self.signed_in_as(request, rooms, now)
+            TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials) => {
+                if credentials.username != self.me.as_str() {
+                    return Vec::new();
+                }
+                self.signed_in(reply.rooms.iter().flat_map(BTreeMap::values).cloned(), now)
             }
             TrackerRequest::CreateRoom { room: name } | TrackerRequest::JoinRoom { room: name } => {
                 reply.room.clone().map(|room| self.entry_granted(name, room, now)).unwrap_or_default()
@@ -136,23 +138,6 @@ impl Chat {
             | TrackerRequest::Ping
             | TrackerRequest::Pong
             | TrackerRequest::Admin(_) => Vec::new(),
-        }
-    }
-
-    /// Applies a sign-in with these rooms, if it is this user's.
-    pub(in crate::engine) fn signed_in_as(
-        &mut self,
-        request: &TrackerRequest,
-        rooms: Vec<RoomSnapshot>,
-        now: Instant,
-    ) -> Vec<Event> {
-        let (TrackerRequest::Register(credentials) | TrackerRequest::Login(credentials)) = request else {
-            return Vec::new();
-        };
-        if credentials.username == self.me.as_str() {
-            self.signed_in(rooms.into_iter(), now)
-        } else {
-            Vec::new()
         }
     }
 
