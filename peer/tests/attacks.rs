@@ -128,6 +128,9 @@ async fn flipped_bit_breaks_the_link_and_changes_no_message() {
     let ana = RawClient::register(tracker.address, "ana", any_port().await, 1).await;
     let proxy = Proxy::to(bob.service.local_addr()).await;
     assert!(arrives(&proxy, &ana, "untouched").await);
+    // Of a request for a chat, only a few messages would be taken.
+    bob.until(|event| matches!(event, Event::Message { .. })).await;
+    bob.run(Command::AcceptChat { user: user("ana") }).await.unwrap();
 
     let (mut output, mut broken) = (BTreeSet::from(["untouched".to_owned(), "the last".to_owned()]), 0);
     for way in [Way::There, Way::Back] {
