@@ -51,9 +51,12 @@ const SHORT: &[(&str, &str)] = &[
     ("/quit", "sign out"),
 ];
 
+/// The command that stands below the two columns, which would need one more row for it.
+const NAMED_BELOW: &str = "/sessions";
+
 /// The rows below the two columns.
 const BELOW: [&str; 2] = [
-    "//text begins with a slash; @USER text goes to one; Tab completes; Ctrl-D quits",
+    "//text begins with a slash; @USER text goes to one; /sessions is for admins",
     "● online ○ offline ✓ verified ! key changed ~ not encrypted ↺ came late",
 ];
 
@@ -107,9 +110,10 @@ impl Tables<'_> {
             let gap = " ".repeat(left - width(&spec.usage()) + 2);
             format!("  {}{gap}{}", self.paint.strong(&spec.usage()), pad(short, right))
         };
-        let (first, second) = COMMANDS.split_at(COMMANDS.len().div_ceil(2));
-        let row = |(n, spec): (usize, &Spec)| {
-            let beside = second.get(n).map_or_else(String::new, entry);
+        let listed: Vec<_> = COMMANDS.iter().filter(|spec| spec.name != NAMED_BELOW).collect();
+        let (first, second) = listed.split_at(listed.len().div_ceil(2));
+        let row = |(n, spec): (usize, &&Spec)| {
+            let beside = second.get(n).map_or_else(String::new, |spec| entry(spec));
             format!("{}{beside}", entry(spec)).trim_end().to_owned()
         };
         let below = BELOW.iter().map(|row| self.paint.faint(row));
