@@ -224,7 +224,7 @@ async fn restored_tracker_has_its_admins_and_bans() {
     done("backup", &backup, &data).await;
     drop(program);
     let text = done("restore", &backup, restored.path()).await;
-    assert!(text.contains("1 admins, 1 bans"), "{text}");
+    assert!(text.contains("1 admin, 1 ban"), "{text}");
     let tracker = TestTracker::start_in(restored, |_| ()).await;
     let mut session = ana.session(tracker.address, with_id(by_key("ana"))).await;
     let bans = ask(&mut session, json!({"cmd": "BANS", "id": 1})).await;

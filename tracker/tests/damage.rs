@@ -254,7 +254,7 @@ async fn a_check_reads_the_folder_of_a_tracker_at_work() {
     let _ana = tracker.user("ana").await;
     let (status, stdout, stderr) = checked(&[], tracker.folder.path());
     assert_eq!(status, Some(0), "{stderr}");
-    assert!(stdout.contains("sound: 1 accounts"), "{stdout}");
+    assert!(stdout.contains("sound: 1 account, "), "{stdout}");
     let (status, _, stderr) = checked(&["--accept-edits"], tracker.folder.path());
     assert_eq!(status, Some(1));
     assert!(stderr.contains("in use by another tracker"), "{stderr}");
