@@ -147,7 +147,7 @@ fn nobody_lists_the_key_of_another() {
 #[test]
 fn owner_can_remove_and_ban_at_any_time() {
     let mut scene = Scene::new(Policy::Open);
-    for n in 1..ENTRIES_PER_DAY {
+    for n in 0..ENTRIES_PER_DAY {
         scene.by("ana", Change::Topic(format!("topic {n}"))).unwrap();
     }
     scene.join("bob").unwrap();
