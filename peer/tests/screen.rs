@@ -192,8 +192,9 @@ async fn own_messages_are_shown_once_and_the_input_is_cleared() {
 async fn tab_completes_commands_rooms_and_users() {
     let Scene { tracker, mut ana, bob: _bob, data: _data } = scene(24, 80).await;
     tracker.peer("carla").await.create("sala de estar").await;
-    ana.keys("/roo\t");
-    ana.ends_with(&["sala · ● bob", "> /rooms"]);
+    ana.keys("/whoa\t");
+    ana.ends_with(&["sala · ● bob", "> /whoami"]);
+    ana.keys("\x15/rooms");
     ana.keys("\r");
     ana.shows("sala de estar");
     ana.keys("/join sala d\t");
