@@ -401,7 +401,6 @@ impl TrackerService {
 
 #[cfg(test)]
 mod tests {
-
     use chrono::Utc;
     use commons::names::RoomName;
     use serde_json::json;

@@ -26,6 +26,13 @@ impl RoomLog {
         Ok(Self { entries, state })
     }
 
+    /// The log with the next entry. It is copied only if the entry is accepted.
+    pub fn extended(&self, entry: SignedEntry) -> Result<Self, Refusal> {
+        let mut state = self.state.clone();
+        state.apply(&entry)?;
+        Ok(Self { entries: self.entries.iter().cloned().chain([entry]).collect(), state })
+    }
+
     /// Adds the next entry. A refused entry changes nothing.
     pub fn append(&mut self, entry: SignedEntry) -> Result<(), Refusal> {
         self.state.apply(&entry)?;

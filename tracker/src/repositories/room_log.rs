@@ -32,9 +32,7 @@ pub(crate) fn is_in_log(room: &Room, user: &Username) -> bool {
 /// A copy of the log of a room with one more entry. The copy and the check of the signature take time, which the writer
 /// thread has not got.
 pub(crate) fn extended(room: &Room, entry: SignedEntry) -> Result<RoomLog, RoomFailure> {
-    let mut log = room.log.as_deref().cloned().ok_or(RoomFailure::NotFound)?;
-    log.append(entry)?;
-    Ok(log)
+    Ok(room.log.as_ref().ok_or(RoomFailure::NotFound)?.extended(entry)?)
 }
 
 impl RoomRepository {
