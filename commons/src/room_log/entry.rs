@@ -13,7 +13,7 @@ use crate::keys::{PublicKey, Seed, Signature};
 use crate::limits::ENTRY_MAX;
 use crate::names::{RoomName, Username};
 use crate::room_log::facts::{Facts, Policy, StreamEnd};
-use crate::room_log::layout::{Layout, LayoutError, read_all, struct_layout};
+use crate::room_log::layout::{Layout, LayoutError, prefixed, read_all, struct_layout};
 
 /// Prefix of what is signed. It separates entries from other uses of the key.
 const DOMAIN: &[u8] = b"p2p-chat room entry v1\0";
@@ -182,9 +182,7 @@ impl Entry {
     /// The bytes that are signed.
     #[must_use]
     pub fn statement(&self) -> Vec<u8> {
-        let mut bytes = DOMAIN.to_vec();
-        self.write(&mut bytes);
-        bytes
+        prefixed(DOMAIN, self)
     }
 
     /// Signs the entry. The seed must be that of [`Entry::key`].
@@ -217,15 +215,13 @@ impl SignedEntry {
     /// The digest of the entry, which the next entry names.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(&[DIGEST_DOMAIN, &self.to_bytes()])
+        Digest::of(&[&prefixed(DIGEST_DOMAIN, self)])
     }
 
     /// The layout of the entry, then the signature.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.write(&mut bytes);
-        bytes
+        prefixed(&[], self)
     }
 
     /// Reads an entry. An entry longer than [`ENTRY_MAX`] is none.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::keys::{PublicKey, Seed, Signature};
-use crate::room_log::layout::{Layout, struct_layout};
+use crate::room_log::layout::{prefixed, struct_layout};
 
 /// Prefix of what is signed. It separates heads from other uses of the tracker's key.
 const DOMAIN: &[u8] = b"p2p-chat room head v1\0";
@@ -39,9 +39,7 @@ impl Head {
     /// The bytes that are signed.
     #[must_use]
     pub fn statement(&self) -> Vec<u8> {
-        let mut bytes = DOMAIN.to_vec();
-        self.write(&mut bytes);
-        bytes
+        prefixed(DOMAIN, self)
     }
 
     /// Signs the head with the tracker's key.

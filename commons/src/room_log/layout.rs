@@ -31,6 +31,13 @@ pub(crate) fn read_all<T: Layout>(mut bytes: &[u8]) -> Result<T, LayoutError> {
     if bytes.is_empty() { Ok(value) } else { Err(LayoutError) }
 }
 
+/// The bytes of a value behind a prefix, which separates their uses.
+pub(crate) fn prefixed(prefix: &[u8], value: &impl Layout) -> Vec<u8> {
+    let mut bytes = prefix.to_vec();
+    value.write(&mut bytes);
+    bytes
+}
+
 /// Takes a number of bytes from the front.
 fn take<'a>(input: &mut &'a [u8], length: usize) -> Result<&'a [u8], LayoutError> {
     let (taken, rest) = input.split_at_checked(length).ok_or(LayoutError)?;
