@@ -150,20 +150,18 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use commons::keys::Seed;
-    use commons::net::plaintext::Plaintext;
     use commons::net::socket::Listener;
-    use commons::net::tls::{Identity, Purpose};
 
     use super::*;
     use crate::engine::testing::owner_of;
-    use crate::history::testing::{ANA, BOB, device, user};
+    use crate::history::testing::{BOB, device, user};
     use crate::identity::known_keys::{Announcement, KnownKeys};
     use crate::peer_communication::dial_guard::DialRefusal;
     use crate::peer_communication::key_check::KeyLookup;
     use crate::peer_communication::link_report::LinkReport;
     use crate::peer_communication::link_table::Target;
     use crate::peer_communication::links::LinkConfig;
+    use crate::peer_communication::testing::link_config;
     use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
 
     /// Lets ana want a link to bob at the address of a service on this computer, as a tracker at `tracker` announced it.
@@ -171,16 +169,8 @@ mod tests {
     async fn is_service_dialled(tracker: &str) -> bool {
         let service = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = service.local_addr().unwrap();
-        let config = LinkConfig {
-            me: user(ANA),
-            instance: 1,
-            port: 1024,
-            identity: Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap(),
-            plaintext: Plaintext::default(),
-            member_rate: None,
-            limit_loopback: false,
-            tracker: Arc::new(TrackerEndpoint::new(tracker.to_owned(), None, false)),
-        };
+        let tracker = Arc::new(TrackerEndpoint::new(tracker.to_owned(), None, false));
+        let config = LinkConfig { tracker, ..link_config() };
         let mut known = KnownKeys::default();
         known.announce(&user(BOB), &Announcement { keys: vec![device(BOB)], endorsements: Vec::new() });
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));

@@ -276,11 +276,8 @@ mod tests {
     use std::time::Duration;
 
     use commons::incarnation::Incarnation;
-    use commons::keys::Seed;
     use commons::limits::FRAME_MAX;
     use commons::names::Username;
-    use commons::net::plaintext::Plaintext;
-    use commons::net::tls::{Identity, Purpose};
     use tokio::io::duplex;
     use tokio_util::sync::CancellationToken;
 
@@ -292,7 +289,7 @@ mod tests {
     use crate::peer_communication::link_table::LinkId;
     use crate::peer_communication::links::LinkConfig;
     use crate::peer_communication::send_queue::SendQueue;
-    use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
+    use crate::peer_communication::testing::link_config;
 
     fn slot(dialect: Dialect) -> LinkSlot {
         let (queue, user) = (Arc::new(SendQueue::default()), Username::parse("bob").unwrap());
@@ -315,21 +312,7 @@ mod tests {
 
     /// The reports that these frames cause on a link of this dialect.
     async fn reports_of(dialect: Dialect, frames: &[PeerMessage<'_>]) -> Vec<LinkReport> {
-        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let me = Username::parse("ana").unwrap();
-        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
-        let plaintext = Plaintext::default();
-        let (member_rate, limit_loopback) = (None, false);
-        let config = LinkConfig {
-            me,
-            instance: 1,
-            port: 0,
-            identity,
-            plaintext,
-            member_rate,
-            limit_loopback,
-            tracker,
-        };
+        let config = link_config();
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, mut reports) = PeerPeerCommunication::new(config, known, lookup);
@@ -364,20 +347,7 @@ mod tests {
 
     /// The virtual time in which a link reads this number of live messages of bob.
     async fn time_to_read(messages: usize, is_loopback: bool, limit_loopback: bool) -> Duration {
-        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let me = Username::parse("ana").unwrap();
-        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
-        let (plaintext, member_rate) = (Plaintext::default(), NonZeroU32::new(20));
-        let config = LinkConfig {
-            me,
-            instance: 1,
-            port: 0,
-            identity,
-            plaintext,
-            member_rate,
-            limit_loopback,
-            tracker,
-        };
+        let config = LinkConfig { member_rate: NonZeroU32::new(20), limit_loopback, ..link_config() };
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let (links, mut reports) =
             PeerPeerCommunication::new(config, owner_of(KnownKeys::default()).0, lookup);

@@ -376,30 +376,18 @@ impl PeerPeerCommunication {
 
 #[cfg(test)]
 mod tests {
-    use commons::keys::Seed;
-    use commons::net::tls::Purpose;
-
     use super::*;
     use crate::engine::testing::owner_of;
     use crate::identity::known_keys::KnownKeys;
     use crate::limits::LINKS_MAX;
+    use crate::peer_communication::testing::link_config;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
     }
 
     fn ana() -> (PeerPeerCommunication, mpsc::Receiver<LinkReport>) {
-        let identity = Identity::new(&Seed::new([0; 32]), Purpose::Link).unwrap();
-        let config = LinkConfig {
-            me: user("ana"),
-            instance: 1,
-            port: 1024,
-            identity,
-            plaintext: Plaintext::default(),
-            member_rate: None,
-            limit_loopback: false,
-            tracker: Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false)),
-        };
+        let config = link_config();
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         PeerPeerCommunication::new(config, owner_of(KnownKeys::default()).0, lookup)
     }

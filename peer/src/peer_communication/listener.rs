@@ -146,36 +146,15 @@ async fn run_link(links: &PeerPeerCommunication, accepted: Accepted) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use commons::keys::Seed;
-    use commons::net::plaintext::Plaintext;
-    use commons::net::tls::{Identity, Purpose};
-
     use super::*;
     use crate::engine::testing::owner_of;
     use crate::identity::known_keys::KnownKeys;
     use crate::peer_communication::key_check::KeyLookup;
-    use crate::peer_communication::links::LinkConfig;
-    use crate::tracker_communication::tracker_endpoint::TrackerEndpoint;
+    use crate::peer_communication::testing::link_config;
 
     #[tokio::test]
     async fn silent_connections_do_not_block_others() {
-        let identity = Identity::new(&Seed::new([1; 32]), Purpose::Link).unwrap();
-        let me = Username::parse("ana").unwrap();
-        let tracker = Arc::new(TrackerEndpoint::new("127.0.0.1:6060".to_owned(), None, false));
-        let plaintext = Plaintext::default();
-        let (member_rate, limit_loopback) = (None, false);
-        let config = LinkConfig {
-            me,
-            instance: 1,
-            port: 0,
-            identity,
-            plaintext,
-            member_rate,
-            limit_loopback,
-            tracker,
-        };
+        let config = link_config();
         let lookup: KeyLookup = Box::new(|_| Box::pin(async { None }));
         let known = owner_of(KnownKeys::default()).0;
         let (links, _reports) = PeerPeerCommunication::new(config, known, lookup);

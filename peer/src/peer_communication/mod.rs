@@ -18,6 +18,8 @@ mod key_lookup_limiter;
 mod link;
 mod listener;
 mod member_rate;
+#[cfg(test)]
+mod testing;
 
 use commons::net::socket::Listener;
 
