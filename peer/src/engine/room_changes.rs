@@ -1,6 +1,7 @@
 //! Rooms with a log: the user's own changes, and the entries that the tracker brings.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{ErrorCode, Reply, RoomUpdate, TrackerRequest};
@@ -169,7 +170,7 @@ impl Engine {
     }
 
     /// Returns the log of a room in which the user is, or which was read last to join it.
-    pub(in crate::engine) fn log_of(&self, name: &RoomName) -> Option<&RoomLog> {
+    pub(in crate::engine) fn log_of(&self, name: &RoomName) -> Option<&Arc<RoomLog>> {
         match self.chat.rooms().find(|room| room.name == *name) {
             Some(room) => self.room_logs.get(room.id),
             None => self.room_logs.candidate(name),

@@ -7,6 +7,7 @@
 //! log the members are ana and bob. The rooms of the chat get ana and bob, and the user is warned of eve.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use commons::endorsement::Endorsement;
 use commons::keys::PublicKey;
@@ -28,7 +29,7 @@ const ID_OF_A_LOG: usize = 8;
 /// The logs of the rooms in which the user is, and of one room that the user is about to join.
 #[derive(Debug, Default)]
 pub(crate) struct RoomLogs {
-    logs: BTreeMap<Uuid, RoomLog>,
+    logs: BTreeMap<Uuid, Arc<RoomLog>>,
     /// The newest snapshot of each room whose later entries were not read yet.
     waiting: BTreeMap<Uuid, RoomSnapshot>,
     /// The room that was read last, although the user is not in it.
@@ -66,17 +67,17 @@ pub(crate) struct Checked {
 
 impl RoomLogs {
     /// Continues with the log of a room of an earlier run.
-    pub(crate) fn resume(&mut self, log: RoomLog) {
+    pub(crate) fn resume(&mut self, log: Arc<RoomLog>) {
         self.logs.insert(log.state().id(), log);
     }
 
     /// The log of a room.
-    pub(crate) fn get(&self, room: Uuid) -> Option<&RoomLog> {
+    pub(crate) fn get(&self, room: Uuid) -> Option<&Arc<RoomLog>> {
         self.logs.get(&room)
     }
 
     /// The log of the room of this name that was read last.
-    pub(crate) fn candidate(&self, name: &RoomName) -> Option<&RoomLog> {
+    pub(crate) fn candidate(&self, name: &RoomName) -> Option<&Arc<RoomLog>> {
         self.logs.get(&self.candidate?).filter(|log| log.state().name() == name)
     }
 
@@ -206,9 +207,9 @@ impl RoomLogs {
     fn add(&mut self, entry: &SignedEntry) -> Result<(), Refusal> {
         let id = room_of(entry);
         match self.logs.get_mut(&id) {
-            Some(log) => log.append(entry.clone()),
+            Some(log) => Arc::make_mut(log).append(entry.clone()),
             None => {
-                self.logs.insert(id, RoomLog::begin(entry.clone())?);
+                self.logs.insert(id, Arc::new(RoomLog::begin(entry.clone())?));
                 Ok(())
             }
         }
@@ -387,7 +388,7 @@ mod tests {
 
     fn knowing(log: &RoomLog) -> RoomLogs {
         let mut logs = RoomLogs::default();
-        logs.resume(log.clone());
+        logs.resume(Arc::new(log.clone()));
         logs
     }
 
@@ -443,7 +444,7 @@ mod tests {
         let head = Some(Box::new(head.sign(&seed(TRACKER))));
         let reply = Reply { entries: Some(vec![entry]), head, ..Reply::default() };
         assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
-        assert_eq!(logs.get(old.state().id()), Some(&old));
+        assert_eq!(logs.get(old.state().id()).map(|log| &**log), Some(&old));
         // Control: the same entry is valid where anybody may join.
         let open = log(Policy::Open, &[]);
         let mut logs = knowing(&open);
@@ -461,10 +462,10 @@ mod tests {
         let mut reply = page(&other, 0);
         reply.entries = Some(vec![known.entries()[0].clone()]);
         assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
-        assert_eq!(logs.get(known.state().id()), Some(&known));
+        assert_eq!(logs.get(known.state().id()).map(|log| &**log), Some(&known));
         // Nor does the beginning of the room itself, or a log that was asked for by another name.
         assert_eq!(logs.read(&sala(), &page(&known, 0)), (None, Vec::new()));
-        assert_eq!(logs.get(known.state().id()), Some(&known));
+        assert_eq!(logs.get(known.state().id()).map(|log| &**log), Some(&known));
         let elsewhere = RoomName::parse("quarto").unwrap();
         assert_eq!(logs.read(&elsewhere, &page(&other, 0)), (None, Vec::new()), "the user was warned of it");
         assert_eq!(logs.get(other.state().id()), None);

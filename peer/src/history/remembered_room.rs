@@ -1,5 +1,7 @@
 //! A remembered room: its last snapshot and the members that this peer saw join.
 
+use std::sync::Arc;
+
 use commons::room_log::log::RoomLog;
 use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
@@ -16,7 +18,7 @@ pub struct RememberedRoom {
     /// The members of the room, as this peer saw them join.
     pub membership: Membership,
     /// The log of the room, if it has one.
-    pub log: Option<RoomLog>,
+    pub log: Option<Arc<RoomLog>>,
 }
 
 /// A room and whether its latest state is in the database.

@@ -2,6 +2,8 @@
 //!
 //! They survive a restart, so that the peer can compare the rooms of the next LOGIN with them.
 
+use std::sync::Arc;
+
 use commons::room_log::entry::SignedEntry;
 use commons::room_log::log::RoomLog;
 use commons::snapshot::RoomSnapshot;
@@ -76,7 +78,7 @@ impl Tables {
             let (id, record) = found?;
             let Ok(Record { snapshot, membership, log }) = serde_json::from_str(&record) else { continue };
             if snapshot.id == id {
-                let log = RoomLog::from_disk(log).ok();
+                let log = RoomLog::from_disk(log).ok().map(Arc::new);
                 rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership, log });
             }
         }
