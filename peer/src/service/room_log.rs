@@ -6,13 +6,10 @@
 use chrono::Utc;
 use commons::digest::Digest;
 use commons::keys::Seed;
-use commons::limits::DIAL_TIMEOUT;
 use commons::names::RoomName;
-use commons::net::socket::resolve;
 use commons::protocol::with_tracker::ErrorCode;
 use commons::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH};
 use commons::room_log::facts::Policy;
-use tokio::time::timeout;
 
 use crate::api::answer::Answer;
 use crate::api::error::CommandError;
@@ -24,12 +21,6 @@ use crate::limits::STALE_HEAD_TRIES;
 use crate::service::PeerService;
 use crate::service::current_user::CurrentUser;
 use crate::tracker_communication::tracker_report::TrackerError;
-
-/// Whether a tracker is on this computer.
-async fn is_local(address: &str) -> bool {
-    let found = timeout(DIAL_TIMEOUT, resolve(address)).await;
-    found.is_ok_and(|found| found.is_ok_and(|address| address.ip().is_loopback()))
-}
 
 impl PeerService {
     /// Creates a room with a log.
@@ -44,7 +35,7 @@ impl PeerService {
             .map_err(|error| CommandError::Local(format!("the system gives no random numbers: {error}")))?;
         let key = session.seed.public_key();
         // Original programs cannot sign. They are on the tracker's own computer.
-        let legacy = policy == Policy::Open && is_local(self.tracker_address()).await;
+        let legacy = policy == Policy::Open && self.tracker.is_on_loopback();
         let none = Digest([0; 32]);
         let created = Entry {
             room: none,
