@@ -87,7 +87,8 @@ fn subject(target: &BanTarget) -> String {
     named.map_or_else(String::new, |named| sanitize(named.as_str()))
 }
 
-fn local(time: Option<DateTime<Utc>>) -> String {
+/// Renders a time of day and a date by the clock of this computer; nothing if there is no time.
+pub(crate) fn local(time: Option<DateTime<Utc>>) -> String {
     let local = time.map(|time| time.with_timezone(&chrono::Local));
     local.map(|time| time.format("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
 }

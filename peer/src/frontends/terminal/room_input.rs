@@ -1,9 +1,10 @@
 //! The parser of `/room` and its short forms: the commands of a room's owner as a person types them.
 
-use commons::names::{NameError, Username};
+use commons::names::Username;
 use commons::room_log::facts::Policy;
 
 use crate::api::room_command::RoomCommand;
+use crate::frontends::command_arguments::{self, ArgError};
 
 /// The usage, one form for each action. Each action is also a command of its own.
 const USAGE: &str = "/room, or /invite NAME, /uninvite NAME, /kick NAME, /ban NAME, /unban NAME, /give NAME, /successor [NAME], \
@@ -55,11 +56,10 @@ fn command(action: &str, rest: &str) -> Option<Result<RoomCommand, String>> {
 }
 
 fn user(action: &str, text: &str) -> Result<Username, String> {
-    if text.is_empty() {
-        return Err(format!("type /{action} NAME"));
-    }
-    let wrong = |error: NameError| format!("{error} (/{action} NAME)");
-    Username::parse(text.strip_prefix('@').unwrap_or(text)).map_err(wrong)
+    command_arguments::user(text).map_err(|wrong| match wrong {
+        ArgError::Name(error) => format!("{error} (/{action} NAME)"),
+        _ => format!("type /{action} NAME"),
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The rows that describe a room with a log, and the changes that its owner makes. Pure.
 
-use chrono::{DateTime, Utc};
 use commons::names::Username;
 use commons::room_log::facts::Policy;
 
 use crate::api::room_command::{ReportedMember, RoomCommand, RoomReport};
 use crate::api::status::Trust;
+use crate::frontends::terminal::admin_rows::local;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::tables::Tables;
 
@@ -48,19 +48,13 @@ fn member(member: &ReportedMember) -> Vec<String> {
         Trust::Unverified | Trust::Unencrypted => "never met",
     };
     let invited_by = invited_by.as_ref().map_or_else(|| "-".to_owned(), |user| user.as_str().to_owned());
-    vec![username.as_str().to_owned(), local(*since), invited_by, key.to_owned()]
+    let since = since.map_or_else(|| "-".to_owned(), |since| local(Some(since)));
+    vec![username.as_str().to_owned(), since, invited_by, key.to_owned()]
 }
 
 fn names(title: &str, users: &[Username]) -> Option<String> {
     let names: Vec<_> = users.iter().map(Username::as_str).collect();
     (!names.is_empty()).then(|| format!("  {title}: {}", names.join(", ")))
-}
-
-fn local(time: Option<DateTime<Utc>>) -> String {
-    time.map_or_else(
-        || "-".to_owned(),
-        |time| time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string(),
-    )
 }
 
 /// Returns the row for a change that was made.
