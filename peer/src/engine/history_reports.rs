@@ -160,7 +160,6 @@ impl Engine {
 
     fn show_one(&mut self, IncomingMessage { message, missing, .. }: IncomingMessage, effects: &mut Effects) {
         let (row, from) = (message.row, message.from.clone());
-        let row_author = from.clone();
         let Some(conversation) = named(&message.conversation, message.room.clone()) else { return };
         if let Some(absences) = self.absences.get_mut(&message.conversation).filter(|_| message.late) {
             let event = |AbsenceCount { people, messages }| Event::Missed {
@@ -173,17 +172,17 @@ impl Engine {
         let is_private = matches!(conversation, Conversation::Private(_)) && from != *self.chat.me();
         let begins_chat = is_private && !self.chat.has_private(&from);
         if begins_chat {
-            effects.publish(self.chat.begin_private(from, None));
+            effects.publish(self.chat.begin_private(from.clone(), None));
         }
         if let ConversationId::Private(user) = &message.conversation
-            && row_author == *self.chat.me()
+            && from == *self.chat.me()
         {
             // This user wrote in the chat on another device.
             self.take_chat(&user.clone(), false, effects);
         }
         let mut event = message_event(message, missing, self.chat.me());
         if let Some(Event::Message { request, .. }) = &mut event {
-            *request = is_private && self.chat.is_request(&row_author);
+            *request = is_private && self.chat.is_request(&from);
         }
         effects.extend(event.map(|event| Effect::PublishRow(event, row)));
         if begins_chat {
