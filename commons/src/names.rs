@@ -86,6 +86,10 @@ impl Username {
         if text.len() > USERNAME_MAX {
             return Err(NameError::TooManyBytes(USERNAME_MAX));
         }
+        // Names are parsed with every frame, and with every account at a start. Most need no further look.
+        if is_plain(text) && !RESERVED.contains(&text) {
+            return Ok(Self(text.into()));
+        }
         // Capitals are easily corrected, so any other error is reported first.
         let lower = lower_case(text);
         if let Some(odd) = lower.chars().find(|c| !is_allowed(*c)) {
@@ -95,7 +99,7 @@ impl Username {
         if !lower.starts_with(|c: char| c.is_ascii_alphanumeric() || is_letter(c)) {
             return Err(NameError::Start);
         }
-        // Names are parsed with every frame, and most are ASCII, which has one script and no accents.
+        // ASCII has one script and no accents.
         if !text.is_ascii() {
             if has_odd_accents(&lower) {
                 return Err(NameError::Accents);
@@ -125,6 +129,12 @@ impl Username {
             None => Ok(name),
         }
     }
+}
+
+/// Whether a text consists of `a–z 0–9 . _ -` and starts with a letter or a digit.
+fn is_plain(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
 /// A text in lower case, in NFC.

@@ -22,8 +22,14 @@ impl PasswordDigest {
     /// Parses a digest from the wire. Returns `None` if the text is not 64 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::is_digest(text).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether a text has the form of a digest: 64 lower-case hex digits.
+    #[must_use]
+    pub fn is_digest(text: &str) -> bool {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (text.len() == 64 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+        text.len() == 64 && text.bytes().all(hex)
     }
 
     /// The 64 digits. They are for hashing and sending only.

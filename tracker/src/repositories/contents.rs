@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::repositories::data_folder::OpenError;
 use crate::repositories::journal::{Header, read_lines};
+use crate::repositories::raw_entries::RawEntries;
 use crate::repositories::record::{Decoded, Record};
 
 /// The content of both files at the start of the tracker.
@@ -61,14 +62,18 @@ impl<T: Record> Contents<T> {
         let text = std::str::from_utf8(file).map_err(|error| {
             damaged(line_of(&file[..error.valid_up_to()]), "this is not UTF-8".to_owned())
         })?;
-        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+        let entries: RawEntries<'_> = serde_json::from_str(text)
             .map_err(|error| damaged(error.line(), "this is not a JSON object of entries".to_owned()))?;
+        // A map that is built at once from entries in order needs no search for each of them.
+        let mut served = Vec::new();
         for (key, json) in entries {
-            self.take(key, json).map_err(|what| {
+            let decoded = T::read(&key, json).map_err(|what| {
                 let before = json.get().as_ptr() as usize - text.as_ptr() as usize;
                 damaged(line_of(&file[..before]), what)
             })?;
+            served.extend(self.sort_in(key, json, decoded));
         }
+        self.entries = served.into_iter().collect();
         Ok(())
     }
 
@@ -84,26 +89,27 @@ impl<T: Record> Contents<T> {
             self.unfit.remove(&change.key);
             self.taken_over.remove(&change.key);
             if let Some(json) = change.value {
-                self.take(change.key, &json).map_err(|what| damaged(at + first, what))?;
+                let decoded = T::read(&change.key, &json).map_err(|what| damaged(at + first, what))?;
+                let served = self.sort_in(change.key, &json, decoded);
+                self.entries.extend(served);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, key: String, json: &RawValue) -> Result<(), String> {
-        match T::read(&key, json)? {
-            Decoded::Native(value) => {
-                self.entries.insert(key, value);
-            }
+    /// Keeps the original of an entry if it is needed. Returns the entry if it is served.
+    fn sort_in(&mut self, key: String, json: &RawValue, decoded: Decoded<T>) -> Option<(String, T)> {
+        match decoded {
+            Decoded::Native(value) => Some((key, value)),
             Decoded::Migrated(value) => {
                 self.taken_over.insert(key.clone(), json.to_owned());
-                self.entries.insert(key, value);
+                Some((key, value))
             }
             Decoded::Invalid => {
                 self.unfit.insert(key, json.to_owned());
+                None
             }
         }
-        Ok(())
     }
 }
 
@@ -121,8 +127,9 @@ pub(crate) fn write_entries<'a, T: Record>(
     out.write_all(b"{")?;
     let mut comma = "";
     let mut write = |key: &str, json: &RawValue| {
-        let key = serde_json::to_string(key)?;
-        write!(out, "{comma}\n{key}: {json}")?;
+        writeln!(out, "{comma}")?;
+        serde_json::to_writer(&mut *out, key)?;
+        write!(out, ": {json}")?;
         comma = ",";
         io::Result::Ok(())
     };

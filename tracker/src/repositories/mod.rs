@@ -14,6 +14,7 @@ pub(crate) mod json_file;
 pub(crate) mod manifest;
 mod name_claims;
 pub(crate) mod peer;
+pub(crate) mod raw_entries;
 pub(crate) mod record;
 pub(crate) mod room;
 pub(crate) mod room_log;

@@ -42,7 +42,7 @@ pub(crate) struct StoredLoginKey<'a> {
 impl StoredPassword {
     /// Reads the text of the file. Returns `None` if it is neither a hash nor a digest.
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let is_stored = PasswordDigest::parse(text).is_some() || text.starts_with(HASH);
+        let is_stored = PasswordDigest::is_digest(text) || text.starts_with(HASH);
         is_stored.then(|| Self(text.into()))
     }
 

@@ -46,18 +46,22 @@ impl<T> Clone for Committed<T> {
 
 impl<T: Record> FromIterator<(String, T)> for Table<T> {
     fn from_iter<I: IntoIterator<Item = (String, T)>>(entries: I) -> Self {
-        let changes = broadcast::Sender::new(WATCH_BACKLOG);
-        let mut committed = Self {
+        // A start adds a million entries here. Entries in order become a map without a search for each of them.
+        let entries: BTreeMap<_, _> =
+            entries.into_iter().map(|(key, value)| (key, Arc::new(value))).collect();
+        let mut table = Self {
             entries: BTreeMap::new(),
             index: BTreeMap::new(),
             skeletons: HashMap::new(),
             hasher: RandomState::new(),
-            changes,
+            changes: broadcast::Sender::new(WATCH_BACKLOG),
         };
-        for (key, value) in entries {
-            committed.apply(Committed { key, value: Some(Arc::new(value)), by: None });
-        }
-        committed
+        entries.iter().for_each(|(key, value)| table.file(key, value));
+        let hashes: Vec<_> = entries.keys().filter_map(|key| table.skeleton_hash(key)).collect();
+        table.skeletons.reserve(hashes.len());
+        hashes.into_iter().for_each(|hash| *table.skeletons.entry(hash).or_default() += 1);
+        table.entries = entries;
+        table
     }
 }
 
@@ -73,9 +77,7 @@ impl<T: Record> Table<T> {
                 }
             }
         }
-        for new in value.iter().flat_map(|value| value.index_keys()) {
-            self.index.entry(new).or_default().insert(key.clone());
-        }
+        value.iter().for_each(|value| self.file(key, value));
         let (before, after) = match value {
             Some(value) => (self.entries.insert(key.clone(), value.clone()), true),
             None => (self.entries.remove(key), false),
@@ -94,6 +96,13 @@ impl<T: Record> Table<T> {
     pub(crate) fn has_look_alike(&self, key: &str, skeleton: &str) -> bool {
         let own = u32::from(self.entries.contains_key(key));
         self.skeletons.get(&self.hasher.hash_one(skeleton)).is_some_and(|count| *count > own)
+    }
+
+    /// Adds an entry to the index.
+    fn file(&mut self, key: &str, value: &T) {
+        for filed in value.index_keys() {
+            self.index.entry(filed).or_default().insert(key.to_owned());
+        }
     }
 
     fn count_skeleton(&mut self, key: &str) {
