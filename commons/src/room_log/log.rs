@@ -1,6 +1,8 @@
 //! The entries of a room's log, as the tracker and the members keep them.
 
-use crate::room_log::entry::SignedEntry;
+use crate::digest::Digest;
+use crate::names::Username;
+use crate::room_log::entry::{FIRST_EPOCH, SignedEntry};
 use crate::room_log::head::Head;
 use crate::room_log::refusal::Refusal;
 use crate::room_log::state::RoomState;
@@ -9,35 +11,74 @@ use crate::room_log::state::RoomState;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomLog {
     entries: Vec<SignedEntry>,
+    /// The digest of each entry.
+    digests: Vec<Digest>,
+    stays: Vec<Stay>,
     state: RoomState,
+}
+
+/// A membership in a room, from joining to leaving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// The member.
+    pub user: Username,
+    /// The epoch of the entry by which the user joined.
+    pub since: u64,
+    /// The last epoch of the membership; `None` while it lasts.
+    pub until: Option<u64>,
 }
 
 impl RoomLog {
     /// Begins a log with the entry that creates a room.
     pub fn begin(created: SignedEntry) -> Result<Self, Refusal> {
-        let state = RoomState::create(&created)?;
-        Ok(Self { entries: vec![created], state })
+        Ok(Self::with_creation(RoomState::create(&created)?, created))
+    }
+
+    fn with_creation(state: RoomState, created: SignedEntry) -> Self {
+        let stay = Stay { user: state.owner().clone(), since: FIRST_EPOCH, until: None };
+        Self { digests: vec![state.head().digest], entries: vec![created], stays: vec![stay], state }
     }
 
     /// Reads a log from one's own disk, where only accepted entries were written.
     pub fn from_disk(entries: Vec<SignedEntry>) -> Result<Self, Refusal> {
-        let (first, others) = entries.split_first().ok_or(Refusal::OtherRoom)?;
-        let state = RoomState::replay(first, others)?;
-        Ok(Self { entries, state })
+        let mut entries = entries.into_iter();
+        let created = entries.next().ok_or(Refusal::OtherRoom)?;
+        let mut log = Self::with_creation(RoomState::replay_creation(&created)?, created);
+        for entry in entries {
+            log.state.replay(&entry)?;
+            log.note(entry);
+        }
+        Ok(log)
     }
 
     /// The log with the next entry. It is copied only if the entry is accepted.
     pub fn extended(&self, entry: SignedEntry) -> Result<Self, Refusal> {
         let mut state = self.state.clone();
         state.apply(&entry)?;
-        Ok(Self { entries: self.entries.iter().cloned().chain([entry]).collect(), state })
+        let mut log = Self { state, ..self.clone() };
+        log.note(entry);
+        Ok(log)
     }
 
     /// Adds the next entry. A refused entry changes nothing.
     pub fn append(&mut self, entry: SignedEntry) -> Result<(), Refusal> {
         self.state.apply(&entry)?;
-        self.entries.push(entry);
+        self.note(entry);
         Ok(())
+    }
+
+    /// Notes an entry that the state contains already.
+    fn note(&mut self, entry: SignedEntry) {
+        let (members, epoch) = (self.state.members(), entry.entry.epoch);
+        for stay in self.stays.iter_mut().filter(|stay| stay.until.is_none()) {
+            if !members.contains_key(&stay.user) {
+                stay.until = Some(epoch - 1);
+            }
+        }
+        let new = members.iter().filter(|(_, member)| member.since == epoch);
+        self.stays.extend(new.map(|(user, _)| Stay { user: user.clone(), since: epoch, until: None }));
+        self.digests.push(self.state.head().digest);
+        self.entries.push(entry);
     }
 
     /// The state of the room after all entries.
@@ -50,6 +91,19 @@ impl RoomLog {
     #[must_use]
     pub fn head(&self) -> Head {
         self.state.head()
+    }
+
+    /// The digest of the entry with this epoch, or `None` if the log has no such entry.
+    #[must_use]
+    pub fn digest_at(&self, epoch: u64) -> Option<Digest> {
+        let index = usize::try_from(epoch.checked_sub(FIRST_EPOCH)?).ok()?;
+        self.digests.get(index).copied()
+    }
+
+    /// All memberships, in order of joining.
+    #[must_use]
+    pub fn stays(&self) -> &[Stay] {
+        &self.stays
     }
 
     /// All entries, oldest first. There is at least one.

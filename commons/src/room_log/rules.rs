@@ -39,12 +39,15 @@ impl RoomState {
         Self::begin(signed, SignatureCheck::Full)
     }
 
-    /// The state after the entries of a log from one's own disk. Their signatures were checked before they were written,
-    /// and are not checked again.
-    pub fn replay(first: &SignedEntry, others: &[SignedEntry]) -> Result<Self, Refusal> {
-        let mut state = Self::begin(first, SignatureCheck::DoneBefore)?;
-        others.iter().try_for_each(|entry| state.follow(entry, SignatureCheck::DoneBefore))?;
-        Ok(state)
+    /// The state after a `created` entry from one's own disk. Its signature was checked before it was written, and is not
+    /// checked again.
+    pub(super) fn replay_creation(created: &SignedEntry) -> Result<Self, Refusal> {
+        Self::begin(created, SignatureCheck::DoneBefore)
+    }
+
+    /// Applies the next entry of a log from one's own disk, without a check of its signature.
+    pub(super) fn replay(&mut self, signed: &SignedEntry) -> Result<(), Refusal> {
+        self.follow(signed, SignatureCheck::DoneBefore)
     }
 
     fn begin(signed: &SignedEntry, signature: SignatureCheck) -> Result<Self, Refusal> {
