@@ -461,14 +461,14 @@ pub const MISSED_MESSAGES: usize = 64 * 1024;
 /// Pieces of one stream. A link brings messages in order, so gaps are few; further pieces wait until gaps are filled.
 pub const STREAM_PIECES: usize = 64;
 
+/// Logs of rooms that a peer keeps after its user left. They show that a later log is not older than the known one.
+pub const KEPT_LOGS_MAX: usize = 256;
+
 /// Streams of one author in one conversation: one for each device, and one for each restored or damaged store.
 pub const STREAMS_OF_ONE: i64 = 64;
 
 /// Rows among which the first or last message of a signed batch is found.
 pub const BATCH_MESSAGES: u64 = 64;
-
-/// Latest messages of a conversation among which the heads of the streams are found.
-pub const RECENT_HEADS: i64 = 64;
 
 /// Signed batches that are read to answer one WANT, even if none holds a message for the asker: a member must not keep
 /// the database busy.

@@ -23,11 +23,16 @@ pub struct Provenance {
     pub seq: u64,
     /// Lamport time: higher than that of every message that the author had seen.
     pub lamport: u64,
-    /// The room's revision at the time of writing; 0 in private conversations.
+    /// The room's revision at the time of writing, or the epoch of its log; 0 in private conversations.
     pub revision: u64,
-    /// The latest messages of others that the author had seen, at most [`HEADS_MAX`](crate::limits::HEADS_MAX).
+    /// The latest messages of others that the author had seen, at most [`HEADS_MAX`](crate::limits::HEADS_MAX). Only
+    /// earlier versions name any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<Uuid>,
+    /// The digest of the last entry of the room's log when the message was written. The first message of a signed batch in
+    /// a room with a log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Digest>,
     /// The digest of the previous message, or zeros before the first one. Only the first message of a signed batch has
     /// it.
     #[serde(skip_serializing_if = "Option::is_none")]

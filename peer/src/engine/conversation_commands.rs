@@ -199,7 +199,7 @@ impl Engine {
         slow_since: &mut Option<Instant>,
         now: Now,
     ) -> Result<Option<Instant>, CommandError> {
-        let (conversation, _) = self.chat.resolve(to)?;
+        let conversation = self.chat.resolve(to)?;
         let recipients = self.chat.recipients(to)?;
         if self.awaits_lamport_time(&conversation, &recipients) {
             let until = *clock_until.get_or_insert(now.instant + CLOCK_WAIT);
@@ -235,7 +235,8 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), CommandError> {
-        let (to, revision) = self.chat.resolve(&conversation)?;
+        let to = self.chat.resolve(&conversation)?;
+        let (revision, head) = self.chat.room_state(&conversation);
         let audience = self.chat.recipients(&conversation)?;
         let room = match conversation {
             Conversation::Room(room) => Some(room),
@@ -248,7 +249,8 @@ impl Engine {
         self.end_away(effects);
         self.unstored += 1;
         let bytes = text.len();
-        effects.history(Request::Append(Draft { id, to, room, text, audience, revision, sent_at: now.utc }));
+        let sent_at = now.utc;
+        effects.history(Request::Append(Draft { id, to, room, text, audience, revision, head, sent_at }));
         if self.backpressure.note_written(bytes) {
             effects.history(Query::Waiting { of: None });
         }
@@ -282,7 +284,7 @@ impl Engine {
         effects: &mut Effects,
     ) {
         let of = match conversation.map(|conversation| self.chat.resolve(conversation)).transpose() {
-            Ok(resolved) => resolved.map(|(id, _)| id),
+            Ok(of) => of,
             // There is no such conversation, so nothing is on its way.
             Err(_) => return effects.push(Effect::Answer(ticket, Ok(Answer::Done))),
         };

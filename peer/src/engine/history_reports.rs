@@ -48,6 +48,7 @@ impl Engine {
                 let conversation = named(&conversation, room);
                 effects.publish(conversation.map(|conversation| Event::Fork { conversation, author }));
             }
+            Report::OtherLog { room, author } => self.on_other_log(room, author, effects),
             Report::BatchRejected { from, author, why } => {
                 warn!(peer = ?from, ?author, why, "messages were refused");
             }

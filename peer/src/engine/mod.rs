@@ -165,7 +165,7 @@ impl Engine {
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());
         }
-        engine.resume_logs(&opened.rooms);
+        engine.room_logs.resume(&opened.logs);
         let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),

@@ -9,6 +9,7 @@ use commons::room_log::entry::{Change, Entry, SignedEntry};
 use commons::room_log::log::RoomLog;
 use commons::room_log::state::RoomState;
 use commons::snapshot::RoomSnapshot;
+use uuid::Uuid;
 
 use crate::api::Event;
 use crate::api::error::CommandError;
@@ -17,15 +18,9 @@ use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::Now;
 use crate::engine::room_intent::RoomIntent;
 use crate::engine::room_logs::{Checked, LogWarning};
-use crate::history::remembered_room::RememberedRoom;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl Engine {
-    /// Continues with the logs of the rooms of earlier runs.
-    pub(in crate::engine) fn resume_logs(&mut self, rooms: &[RememberedRoom]) {
-        rooms.iter().filter_map(|room| room.log.clone()).for_each(|log| self.room_logs.resume(log));
-    }
-
     /// Checks the rooms of a sign-in. A room that was not entered on this device is only offered, so its log is not read.
     pub(in crate::engine) fn check_rooms(
         &mut self,
@@ -138,6 +133,16 @@ impl Engine {
         }
     }
 
+    /// Warns of a member who signs for another state of a room.
+    pub(in crate::engine) fn on_other_log(&mut self, room: Uuid, author: Username, effects: &mut Effects) {
+        let Some(name) = self.chat.rooms().find(|known| known.id == room).map(|room| room.name.clone())
+        else {
+            return;
+        };
+        let warnings = self.room_logs.warn(room, [LogWarning::OtherLog(author)]);
+        effects.publish(warnings.iter().map(|warning| warning_event(&name, warning)));
+    }
+
     /// The tracker refused the entries of a room, or was lost. To somebody who was removed from a room it gives none.
     pub(in crate::engine) fn on_room_log_refused(
         &mut self,
@@ -163,7 +168,7 @@ impl Engine {
         effects.extend(wanted.into_iter().map(|(room, after)| Effect::ReadRoomLog(room, after)));
     }
 
-    /// Forgets the logs of the rooms in which the user is no longer.
+    /// Forgets what was noted about rooms in which the user is no longer.
     pub(in crate::engine) fn forget_logs(&mut self) {
         let rooms: BTreeSet<_> = self.chat.rooms().map(|room| room.id).collect();
         self.room_logs.keep(&rooms);
@@ -241,6 +246,13 @@ fn warning_event(room: &RoomName, warning: &LogWarning) -> Event {
             format!(
                 "The tracker lists {user} in {room}, but nobody has signed that. {user} gets nothing. Tell the others, and ask the \
                  tracker's operator."
+            ),
+        ),
+        LogWarning::OtherLog(user) => (
+            "OTHER_LOG",
+            format!(
+                "{user} signs messages in {room} for another state of the room than yours. They are not shown. Compare /room \
+                 with {user} by another way: the tracker may have shown you two different rooms."
             ),
         ),
         LogWarning::NoLog => (

@@ -21,7 +21,7 @@ use commons::room_log::state::{RoomState, id_of, room_id};
 use commons::snapshot::{LogPosition, Member, RoomSnapshot};
 use uuid::Uuid;
 
-use crate::limits::LOG_WARNINGS_MAX;
+use crate::limits::{KEPT_LOGS_MAX, LOG_WARNINGS_MAX};
 
 /// The version of the ids of rooms with a log.
 const ID_OF_A_LOG: usize = 8;
@@ -52,6 +52,8 @@ pub(crate) enum LogWarning {
     Split,
     /// The tracker sent an entry that breaks the rules.
     Invalid,
+    /// A member signs messages for another state of the room.
+    OtherLog(Username),
 }
 
 /// The result of the check of a snapshot.
@@ -66,9 +68,9 @@ pub(crate) struct Checked {
 }
 
 impl RoomLogs {
-    /// Continues with the log of a room of an earlier run.
-    pub(crate) fn resume(&mut self, log: Arc<RoomLog>) {
-        self.logs.insert(log.state().id(), log);
+    /// Continues with the logs of earlier runs.
+    pub(crate) fn resume(&mut self, logs: &[Arc<RoomLog>]) {
+        self.logs.extend(logs.iter().map(|log| (log.state().id(), Arc::clone(log))));
     }
 
     /// The log of a room.
@@ -91,11 +93,14 @@ impl RoomLogs {
         self.split.remove(&room);
     }
 
-    /// Forgets the logs of all rooms but these and the one that was read last.
+    /// Forgets what was noted about all rooms but these and the one that was read last. The logs stay up to a bound, so
+    /// that nobody can show an older one when the user comes back.
     pub(crate) fn keep(&mut self, rooms: &BTreeSet<Uuid>) {
         let candidate = self.candidate;
         let stays = |room: &Uuid| rooms.contains(room) || candidate == Some(*room);
-        self.logs.retain(|room, _| stays(room));
+        if self.logs.len() > KEPT_LOGS_MAX + rooms.len() {
+            self.logs.retain(|room, _| stays(room));
+        }
         self.waiting.retain(|room, _| stays(room));
         self.split.retain(stays);
         self.warned.retain(|(room, _)| stays(room));
@@ -216,7 +221,11 @@ impl RoomLogs {
     }
 
     /// Returns the warnings that were not given yet.
-    fn warn(&mut self, room: Uuid, found: impl IntoIterator<Item = LogWarning>) -> Vec<LogWarning> {
+    pub(crate) fn warn(
+        &mut self,
+        room: Uuid,
+        found: impl IntoIterator<Item = LogWarning>,
+    ) -> Vec<LogWarning> {
         let mut new = Vec::new();
         for warning in found {
             if self.warned.len() < LOG_WARNINGS_MAX && self.warned.insert((room, warning.clone())) {
@@ -388,7 +397,7 @@ mod tests {
 
     fn knowing(log: &RoomLog) -> RoomLogs {
         let mut logs = RoomLogs::default();
-        logs.resume(Arc::new(log.clone()));
+        logs.resume(&[Arc::new(log.clone())]);
         logs
     }
 

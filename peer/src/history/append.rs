@@ -8,22 +8,20 @@
 
 use std::collections::BTreeMap;
 
-use commons::limits::{BATCH_BYTES, BATCH_LINES, HEADS_MAX};
+use commons::limits::{BATCH_BYTES, BATCH_LINES};
 use commons::protocol::provenance::Provenance;
 use rusqlite::{ErrorCode, Result, params};
-use uuid::Uuid;
 
 use crate::history::acks::runs;
 use crate::history::batch_assembler::StreamName;
 use crate::history::conversation::ConversationId;
-use crate::history::message::{NO_DIGEST, SignedMessage, Text, digest, to_millis};
+use crate::history::message::{BatchStart, NO_DIGEST, SignedMessage, Text, digest, to_millis};
 use crate::history::outbox::WaitingMessage;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::request::Draft;
 use crate::history::rows::{NewRow, digest_at, write_audience};
 use crate::history::signed_batch;
 use crate::history::tables::{OwnStream, Tables};
-use crate::limits::RECENT_HEADS;
 
 impl Tables {
     /// Stages an own message: numbers it, chains it and adds it to the outbox.
@@ -43,7 +41,8 @@ impl Tables {
             message
         };
         let row = self.new_row();
-        let digest = digest(&draft.to, &self.me, &message, &self.device, &own.digest);
+        let start = BatchStart { device: self.device, head: draft.head };
+        let digest = digest(&draft.to, &self.me, &message, &start, &own.digest);
         let new = NewRow {
             row,
             conversation: conversation.key,
@@ -70,7 +69,6 @@ impl Tables {
         self.advance_clock(&draft.to, message.provenance.lamport)?;
         own.seq = message.provenance.seq;
         own.digest = digest;
-        own.heads.clear();
         own.bytes += message.encoded_len();
         own.open.push(OutgoingMessage {
             row,
@@ -128,7 +126,8 @@ impl Tables {
                 seq: own.seq + 1,
                 lamport: self.next_lamport(&draft.to),
                 revision: draft.revision,
-                heads: own.heads.values().rev().take(HEADS_MAX).copied().collect(),
+                heads: Vec::new(),
+                head: draft.head.filter(|_| begins),
                 previous: begins.then_some(own.digest),
                 device: begins.then_some(self.device),
                 signature: None,
@@ -210,27 +209,7 @@ impl Tables {
             Some(digest) => digest,
             None => tip.filter(|(at, _)| *at == seq).map_or(NO_DIGEST, |(_, digest)| digest),
         };
-        let heads = self.heads(conversation, key)?;
-        Ok(OwnStream { name, key, seq, digest, heads, open: Vec::new(), bytes: 0 })
-    }
-
-    /// Returns the ids of the latest messages in other streams since this device's last message, by stream.
-    fn heads(&self, conversation: i64, own: i64) -> Result<BTreeMap<i64, Uuid>> {
-        let mut query = self.db.prepare_cached(
-            "SELECT stream, id FROM messages WHERE conversation = ?1 AND stream IS NOT NULL AND stream <> ?2
-             AND lamport > (SELECT coalesce(max(lamport), 0) FROM messages WHERE stream = ?2
-                 AND seq = (SELECT max(seq) FROM messages WHERE stream = ?2))
-             ORDER BY lamport DESC LIMIT ?3",
-        )?;
-        let latest = query.query_map(params![conversation, own, RECENT_HEADS], |row| {
-            Ok((row.get(0)?, Uuid::from_bytes(row.get(1)?)))
-        })?;
-        let mut heads = BTreeMap::new();
-        for found in latest {
-            let (stream, id) = found?;
-            heads.entry(stream).or_insert(id);
-        }
-        Ok(heads)
+        Ok(OwnStream { name, key, seq, digest, open: Vec::new(), bytes: 0 })
     }
 }
 
@@ -287,21 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn message_names_what_its_author_had_seen() {
+    fn answer_has_a_later_time_than_what_its_author_had_seen() {
         let (mut ana, mut bob) = (history(ANA), history(BOB));
         let first = say(&mut ana, &room(), &["1", "2"], &[BOB]);
         ingest(&mut bob, ANA, &room(), &first);
-        let answer = say(&mut bob, &room(), &["answer", "and more"], &[ANA]);
-        assert_eq!(answer[0].provenance.heads, [first[1].id]);
-        assert!(answer[1].provenance.heads.is_empty(), "named before");
+        let answer = say(&mut bob, &room(), &["answer"], &[ANA]);
         assert!(answer[0].provenance.lamport > first[1].provenance.lamport);
-        ingest(&mut ana, BOB, &room(), &answer);
-        let last = say(&mut ana, &room(), &["last"], &[BOB]);
-        assert_eq!(last[0].provenance.heads, [answer[1].id]);
-        // The result is the same after the state is read from the disk.
-        ingest(&mut bob, ANA, &room(), &last);
-        bob.tables.own.clear();
-        assert_eq!(say(&mut bob, &room(), &["x"], &[ANA])[0].provenance.heads, [last[0].id]);
     }
 
     #[test]

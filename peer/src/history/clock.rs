@@ -120,6 +120,7 @@ mod tests {
             lamport,
             revision: REVISION,
             heads: Vec::new(),
+            head: None,
             previous: Some(NO_DIGEST),
             device: Some(device(name)),
             signature: None,

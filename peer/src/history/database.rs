@@ -27,7 +27,17 @@ const DOMAIN: &[u8] = b"p2p-chat history v1\0";
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// The version of the schema.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
+
+/// The first version that can grow to the present one, and the statements for it.
+const GROWTH: (i64, &str) = (
+    5,
+    "ALTER TABLE messages ADD COLUMN head BLOB;
+     CREATE TABLE logs (
+         conversation INTEGER NOT NULL REFERENCES conversations, epoch INTEGER NOT NULL, entry BLOB NOT NULL,
+         PRIMARY KEY (conversation, epoch)
+     ) WITHOUT ROWID;",
+);
 
 /// Opens the database in this folder, or creates one. If it holds less than its record says, this function first
 /// copies the files and returns the loss.
@@ -46,7 +56,7 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
 pub(crate) fn held(database: &Connection) -> rusqlite::Result<Option<Held>> {
     match database.query_row("PRAGMA user_version", [], |row| row.get(0))? {
         0 => return Ok(Some(Held::default())),
-        VERSION => {}
+        version if (GROWTH.0..=VERSION).contains(&version) => {}
         _ => return Ok(None),
     }
     let mut query = database.prepare(
@@ -131,7 +141,7 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
     if version > VERSION {
         return Err(OpenError::Newer);
     }
-    if (1..VERSION).contains(&version) {
+    if (1..GROWTH.0).contains(&version) {
         return Err(OpenError::Older);
     }
     // A reported message must be on the disk, so each commit is synchronous. Deleted text must not remain in free
@@ -141,9 +151,12 @@ fn prepare(database: &Connection) -> Result<(), OpenError> {
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{DATABASE_CACHE_KIB}"
     ))?;
     database.set_prepared_statement_cache_capacity(DATABASE_STATEMENTS);
-    if version == 0 {
-        database.execute_batch(&format!("BEGIN; {SCHEMA}; PRAGMA user_version = {VERSION}; COMMIT"))?;
-    }
+    let change = match version {
+        0 => SCHEMA,
+        VERSION => return Ok(()),
+        _ => GROWTH.1,
+    };
+    database.execute_batch(&format!("BEGIN; {change}; PRAGMA user_version = {VERSION}; COMMIT"))?;
     Ok(())
 }
 

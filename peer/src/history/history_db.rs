@@ -12,9 +12,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use commons::keys::{PublicKey, Seed};
 use commons::names::Username;
+use commons::room_log::log::RoomLog;
 use ed25519_dalek::SigningKey;
 use rusqlite::{Connection, Error};
 use uuid::Uuid;
@@ -65,6 +67,8 @@ pub struct InitialState {
     pub conversations: Vec<NamedConversation>,
     /// The rooms that this user entered on this device and did not leave.
     pub rooms: Vec<RememberedRoom>,
+    /// The logs of the rooms that this device knows, those of rooms that the user left included.
+    pub logs: Vec<Arc<RoomLog>>,
     /// The path to which an unreadable history was moved; this history then starts empty.
     pub damaged: Option<PathBuf>,
     /// The loss since the last commit, if the files are damaged or older.
@@ -196,6 +200,7 @@ impl HistoryDb {
             waiting: history.tables.waiting_counts(None)?,
             conversations: history.tables.conversations()?,
             rooms: history.tables.remembered_rooms()?,
+            logs: history.tables.kept_logs()?,
             damaged: None,
             lost: None,
             answered: history.tables.answered()?,

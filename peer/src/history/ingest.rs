@@ -161,7 +161,7 @@ impl Tables {
     ) -> Result<std::result::Result<StoredBatch, Verdict>> {
         let (first, last) = numbers(batch);
         if self.known_stream(name)?.is_none() {
-            self.begin_stream(name, chain.device)?;
+            self.begin_stream(name, chain.start.device)?;
         }
         let Some(stream) = self.known_stream(name)? else { return Err(rusqlite::Error::QueryReturnedNoRows) };
         let (key, before) = (stream.key, stream.spans.last());
@@ -205,11 +205,6 @@ impl Tables {
         self.note_span(name, first, last);
         for message in batch {
             self.advance_clock(&name.conversation, message.provenance.lamport)?;
-        }
-        if let Some(own) = self.own.get_mut(&conversation)
-            && own.key != key
-        {
-            own.heads.extend(batch.last().map(|last| (key, last.id)));
         }
         Ok(Ok(StoredBatch { missing, late }))
     }

@@ -20,8 +20,11 @@ use uuid::Uuid;
 use crate::history::conversation::ConversationId;
 use crate::limits::{LAMPORT_MAX, SEQ_MAX};
 
-/// The prefix of every message digest. It ensures that a signature of something else is never valid for a message.
+/// The prefix of a message digest. It ensures that a signature of something else is never valid for a message.
 const DOMAIN: &[u8] = b"p2p-chat line v1\0";
+
+/// The prefix of the digest of a message in a room with a log.
+const DOMAIN_WITH_HEAD: &[u8] = b"p2p-chat message v2\0";
 
 /// The predecessor digest of the first message of a stream: 32 zero bytes.
 pub const NO_DIGEST: Digest = Digest([0; 32]);
@@ -78,6 +81,16 @@ impl Text {
     }
 }
 
+/// Values that all messages of a signed batch share: its first message carries them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchStart {
+    /// The author's key.
+    pub device: PublicKey,
+    /// The digest of the last entry of the room's log; `None` where there is no log. It covers all entries, so also the
+    /// room and its members.
+    pub head: Option<Digest>,
+}
+
 /// Computes the digest of a message from its content and the digest of the previous message. `me` is this peer's
 /// user: the names of both users identify a private conversation.
 #[must_use]
@@ -85,7 +98,7 @@ pub fn digest(
     conversation: &ConversationId,
     me: &Username,
     message: &SignedMessage,
-    device: &PublicKey,
+    start: &BatchStart,
     previous: &Digest,
 ) -> Digest {
     let provenance = &message.provenance;
@@ -95,7 +108,7 @@ pub fn digest(
         hash.update([u8::try_from(name.as_str().len()).unwrap_or(u8::MAX)]);
         hash.update(name.as_str());
     };
-    hash.update(DOMAIN);
+    hash.update(if start.head.is_some() { DOMAIN_WITH_HEAD } else { DOMAIN });
     match conversation {
         ConversationId::Room(id) => {
             hash.update([0]);
@@ -107,8 +120,11 @@ pub fn digest(
             name(me.max(other), &mut hash);
         }
     }
+    if let Some(head) = start.head {
+        hash.update(head.0);
+    }
     name(&message.author, &mut hash);
-    hash.update(device.as_bytes());
+    hash.update(start.device.as_bytes());
     hash.update(provenance.incarnation.0.to_be_bytes());
     hash.update(provenance.seq.to_be_bytes());
     hash.update(previous.0);
@@ -178,14 +194,17 @@ impl SignedMessage {
         const HEAD: usize = 39;
         /// The size of `previous` and `device`.
         const START: usize = 155;
+        /// The size of the `head` field.
+        const ROOM_HEAD: usize = 74;
         /// The size of the `signature` field.
         const END: usize = 145;
         let text = match &self.text {
             Text::Plain(text) => text.bytes().map(escaped_len).sum(),
             Text::Withdrawn(_) => 64,
         };
-        let Provenance { heads, previous, signature, .. } = &self.provenance;
-        let ends = previous.map_or(0, |_| START) + signature.map_or(0, |_| END);
+        let Provenance { heads, head, previous, signature, .. } = &self.provenance;
+        let ends =
+            head.map_or(0, |_| ROOM_HEAD) + previous.map_or(0, |_| START) + signature.map_or(0, |_| END);
         FIXED + self.author.as_str().len() + text + heads.len() * HEAD + ends
     }
 }
@@ -225,6 +244,7 @@ mod tests {
                 lamport: 5,
                 revision: 3,
                 heads: vec![Uuid::from_u128(9)],
+                head: None,
                 previous: Some(NO_DIGEST),
                 device: Some(device("ana")),
                 signature: Some(Signature([0xff; 64])),
@@ -241,6 +261,7 @@ mod tests {
             let provenance = &mut message.provenance;
             (provenance.seq, provenance.lamport, provenance.revision) = (u64::MAX, u64::MAX, u64::MAX);
             provenance.heads = vec![Uuid::from_u128(1); HEADS_MAX];
+            provenance.head = Some(NO_DIGEST);
             let lines = PeerMessage::Lines { room_id: None, messages: vec![message.wire(None)] };
             let frame = PeerMessage::Lines { room_id: None, messages: Vec::new() };
             let json = |message| serde_json::to_string(&message).unwrap().len();
@@ -257,11 +278,12 @@ mod tests {
     fn comes_back_from_the_wire_as_it_went() {
         let mut message = message("olá");
         assert_eq!(SignedMessage::read(message.wire(None)).as_ref(), Ok(&message));
-        let digest = digest(&room(), &user("bob"), &message, &device("ana"), &NO_DIGEST);
+        let start = BatchStart { device: device("ana"), head: None };
+        let digest = digest(&room(), &user("bob"), &message, &start, &NO_DIGEST);
         message.text = Text::Withdrawn(message.text.digest());
         let read = SignedMessage::read(message.wire(None)).unwrap();
         assert_eq!(read, message);
-        assert_eq!(super::digest(&room(), &user("bob"), &read, &device("ana"), &NO_DIGEST), digest);
+        assert_eq!(super::digest(&room(), &user("bob"), &read, &start, &NO_DIGEST), digest);
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod frontend_queries;
 pub mod history_db;
 mod incarnation;
 mod ingest;
+mod kept_logs;
+mod log_check;
 pub mod membership;
 mod membership_ranges;
 pub mod message;

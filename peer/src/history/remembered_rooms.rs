@@ -2,10 +2,6 @@
 //!
 //! They survive a restart, so that the peer can compare the rooms of the next LOGIN with them.
 
-use std::sync::Arc;
-
-use commons::room_log::entry::SignedEntry;
-use commons::room_log::log::RoomLog;
 use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
 use serde::{Deserialize, Serialize};
@@ -21,17 +17,17 @@ use crate::history::tables::Tables;
 struct Record {
     snapshot: RoomSnapshot,
     membership: Membership,
-    /// The entries of the room's log. Each was checked before it was written, and the file is encrypted and authenticated.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    log: Vec<SignedEntry>,
 }
 
 impl Tables {
     /// Notes a room's snapshot from the tracker and the members that this peer saw join.
     pub(crate) fn note_room(&mut self, room: RememberedRoom) -> Result<()> {
         let Some(snapshot) = &room.snapshot else { return Ok(()) };
-        self.note_memberships(snapshot)?;
+        self.note_memberships(snapshot, room.log.as_deref())?;
         let key = self.conversation(&ConversationId::Room(room.id), Some(&snapshot.name))?.key;
+        if let Some(log) = &room.log {
+            self.write_log(key, log)?;
+        }
         let before = self.rooms.get(&room.id).map(|before| &before.room);
         // Presence changes often and is not worth a write of its own.
         let can_wait = before.is_some_and(|before| room.changes_only_presence(before));
@@ -50,11 +46,10 @@ impl Tables {
     /// Writes the rooms that have changed since the last write.
     pub(crate) fn write_rooms(&mut self) -> Result<()> {
         for unwritten in self.rooms.values_mut().filter(|room| !room.is_written) {
-            let RememberedRoom { snapshot: Some(snapshot), membership, log, .. } = &unwritten.room else {
+            let RememberedRoom { snapshot: Some(snapshot), membership, .. } = &unwritten.room else {
                 continue;
             };
-            let log = log.as_ref().map(|log| log.entries().to_vec()).unwrap_or_default();
-            let record = Record { snapshot: snapshot.clone(), membership: membership.clone(), log };
+            let record = Record { snapshot: snapshot.clone(), membership: membership.clone() };
             let record = serde_json::to_string(&record)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             self.db
@@ -76,10 +71,9 @@ impl Tables {
         let mut rooms = Vec::new();
         for found in found {
             let (id, record) = found?;
-            let Ok(Record { snapshot, membership, log }) = serde_json::from_str(&record) else { continue };
+            let Ok(Record { snapshot, membership }) = serde_json::from_str(&record) else { continue };
             if snapshot.id == id {
-                let log = RoomLog::from_disk(log).ok().map(Arc::new);
-                rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership, log });
+                rooms.push(RememberedRoom { id, snapshot: Some(snapshot), membership, log: None });
             }
         }
         Ok(rooms)

@@ -54,6 +54,13 @@ pub enum Report {
         /// The author of both messages.
         author: Username,
     },
+    /// A member has signed a message for another state of the room than this peer's log has.
+    OtherLog {
+        /// The id of the room.
+        room: Uuid,
+        /// The author of the message.
+        author: Username,
+    },
     /// Messages that were not accepted.
     BatchRejected {
         /// The user at the other end of the link.

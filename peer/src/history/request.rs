@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use commons::digest::Digest;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
@@ -31,6 +32,8 @@ pub struct Draft {
     pub audience: Vec<Username>,
     /// The revision of the room in which the message is written; 0 in private conversations.
     pub revision: u64,
+    /// The digest of the last entry of the room's log, if it has one.
+    pub head: Option<Digest>,
     /// The time at which the message is sent, by this device's clock.
     pub sent_at: DateTime<Utc>,
 }

@@ -40,7 +40,7 @@ impl NewRow<'_> {
         let heads: Option<Vec<u8>> = (!provenance.heads.is_empty())
             .then(|| provenance.heads.iter().flat_map(|head| *head.as_bytes()).collect());
         let mut insert = db.prepare_cached(
-            "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?;
         insert.execute(params![
             self.row,
@@ -60,6 +60,7 @@ impl NewRow<'_> {
             provenance.signature.map(|signature| signature.0),
             self.late,
             self.audience,
+            provenance.head.map(|digest| digest.0),
         ])?;
         Ok(())
     }
@@ -87,6 +88,13 @@ pub(crate) fn previous_at(db: &Connection, stream: i64, seq: u64) -> Result<Opti
     Ok(found.optional()?.flatten().map(Digest))
 }
 
+/// Returns the revision at which a message was written, or `None` if the message is not stored.
+pub(crate) fn revision_at(db: &Connection, stream: i64, seq: u64) -> Result<Option<u64>> {
+    let mut query = db.prepare_cached("SELECT revision FROM messages WHERE stream = ?1 AND seq = ?2")?;
+    let found = query.query_row(params![stream, seq.cast_signed()], |row| row.get(0)).optional()?;
+    Ok(found.map(i64::cast_unsigned))
+}
+
 /// Returns the complete signed batch that contains a sequence number, or the next one. The result is empty if
 /// neither exists.
 pub(crate) fn batch_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<StoredRow>> {
@@ -108,7 +116,7 @@ pub(crate) fn batch_at(db: &Connection, stream: i64, seq: u64) -> Result<Vec<Sto
 fn read_batch(db: &Connection, stream: i64, begin: i64) -> Result<Vec<StoredRow>> {
     let mut query = db.prepare_cached(
         "SELECT row, l.id, a.name, sent_at, text, withdrawn, incarnation, seq, lamport, revision, heads, previous,
-             device, signature, audience
+             device, signature, audience, head
          FROM messages l JOIN streams s ON s.id = l.stream JOIN users a ON a.id = l.author
          WHERE l.stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )?;
@@ -152,6 +160,7 @@ fn read_row(row: &Row<'_>) -> Result<StoredRow> {
                 .iter()
                 .map(|head| Uuid::from_bytes(*head))
                 .collect(),
+            head: row.get::<_, Option<[u8; 32]>>(15)?.map(Digest),
             previous: previous.map(Digest),
             device: previous.map(|_| row.get(12).map(PublicKey::new)).transpose()?,
             signature: row.get::<_, Option<[u8; 64]>>(13)?.map(Signature),

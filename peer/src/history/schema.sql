@@ -47,7 +47,8 @@ CREATE TABLE spans (
     PRIMARY KEY (stream, first)
 ) WITHOUT ROWID;
 
--- Messages in order of arrival. previous: set on the first message of a signed batch. signature: set on the last
+-- Messages in order of arrival. previous: set on the first message of a signed batch. head: the same, in a room with a
+-- log. signature: set on the last
 -- one. stream: NULL for an unsigned message.
 CREATE TABLE messages (
     row INTEGER PRIMARY KEY,
@@ -67,6 +68,7 @@ CREATE TABLE messages (
     signature BLOB,
     late INTEGER NOT NULL,
     audience TEXT,
+    head BLOB,
     UNIQUE (author, id)
 );
 
@@ -92,6 +94,14 @@ CREATE TABLE memberships (
 -- The rooms that the user entered on this device and has not left. The peer compares the rooms of the next LOGIN
 -- with them. record: JSON.
 CREATE TABLE rooms (conversation INTEGER PRIMARY KEY REFERENCES conversations, record TEXT NOT NULL);
+
+-- The entries of the logs of rooms, also of rooms that the user left.
+CREATE TABLE logs (
+    conversation INTEGER NOT NULL REFERENCES conversations,
+    epoch INTEGER NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (conversation, epoch)
+) WITHOUT ROWID;
 
 -- Streams with a proven fork: two different messages of the author have the same sequence number.
 CREATE TABLE forks (stream INTEGER PRIMARY KEY REFERENCES streams, seq INTEGER NOT NULL);

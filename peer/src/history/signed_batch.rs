@@ -1,8 +1,8 @@
 //! The proof of authorship of a signed batch.
 //!
 //! A signed batch is a sequence of consecutive messages of one stream. Each message's digest covers the digest
-//! before it, so the signature of the last digest proves all of them. The first message names the author's key and
-//! the digest of the preceding message. Thus a batch can be verified alone, and any peer can pass it on without its
+//! before it, so the signature of the last digest proves all of them. The first message names the author's key, the head
+//! of the room's log, and the digest of the preceding message. Thus a batch can be verified alone, and any peer can pass it on without its
 //! neighbours.
 //!
 //! Example: a batch holds messages 4, 5 and 6. Message 4 names the key and the digest of 3, and message 6 carries
@@ -14,7 +14,7 @@ use commons::names::Username;
 use ed25519_dalek::{Signer, SigningKey};
 
 use crate::history::conversation::ConversationId;
-use crate::history::message::{NO_DIGEST, SignedMessage, digest};
+use crate::history::message::{BatchStart, NO_DIGEST, SignedMessage, digest};
 
 /// The prefix of the signed data. It separates these signatures from the proofs of links, which use the same key.
 const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";
@@ -22,8 +22,8 @@ const DOMAIN: &[u8] = b"p2p-chat line signature v1\0";
 /// The chain of digests of a signed batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// The author's key, as the first message names it.
-    pub(crate) device: PublicKey,
+    /// The author's key and the head of the room's log, as the first message names them.
+    pub(crate) start: BatchStart,
     /// The digest of the message before the batch.
     pub(crate) previous: Digest,
     /// The digest of each message, in order.
@@ -61,16 +61,18 @@ pub(crate) fn chain(
             && a.signature.is_none()
             && b.previous.is_none()
             && b.device.is_none()
+            && b.head.is_none()
     };
     if !batch.iter().zip(&batch[1..]).all(follows) {
         return Err(BROKEN);
     }
+    let start = BatchStart { device, head: first.provenance.head };
     let mut tip = previous;
     let digests = batch.iter().map(|message| {
-        tip = digest(conversation, me, message, &device, &tip);
+        tip = digest(conversation, me, message, &start, &tip);
         tip
     });
-    Ok(Chain { device, previous, digests: digests.collect() })
+    Ok(Chain { start, previous, digests: digests.collect() })
 }
 
 /// Signs the digest of the last message.
@@ -122,8 +124,8 @@ mod tests {
             let chain = chain(&conversation, &me, &batch).unwrap();
             assert_eq!(chain.digests, digests);
             if let Some(signature) = batch.last().unwrap().provenance.signature {
-                assert!(is_signed(&chain.device, &chain.tip(), &signature));
-                assert!(!is_signed(&chain.device, &chain.previous, &signature));
+                assert!(is_signed(&chain.start.device, &chain.tip(), &signature));
+                assert!(!is_signed(&chain.start.device, &chain.previous, &signature));
                 signed += 1;
             }
         }

@@ -72,6 +72,8 @@ pub(crate) enum Omission {
     Storing,
     /// Accepts every Lamport time.
     Times,
+    /// Accepts messages that name any entry of a room's log, or none.
+    Heads,
 }
 
 /// A conversation as it is cached in memory.
@@ -119,8 +121,6 @@ pub(crate) struct OwnStream {
     /// The sequence number of the last message.
     pub(crate) seq: u64,
     pub(crate) digest: Digest,
-    /// The last message received from each other stream since our last message, by stream.
-    pub(crate) heads: BTreeMap<i64, Uuid>,
     /// The messages of the open batch, which is not signed yet.
     pub(crate) open: Vec<OutgoingMessage>,
     /// Encoded length of the open batch, in bytes.

@@ -4,12 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use commons::digest::Digest;
 use commons::keys::{PublicKey, Seed};
 use commons::names::{RoomName, Username};
 use commons::protocol::provenance::StreamSpans;
-use commons::snapshot::{Member, RoomSnapshot};
+use commons::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH};
+use commons::room_log::facts::Policy;
+use commons::room_log::log::RoomLog;
+use commons::snapshot::{LogPosition, Member, RoomSnapshot};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
@@ -17,6 +22,7 @@ use crate::history::answer::StoredMessage;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{Author, HistoryDb, InitialState, Place};
 use crate::history::message::SignedMessage;
+use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, OutgoingMessage, Report};
 use crate::history::request::{Draft, InboundBatch, Request};
 use crate::history::search::Search;
@@ -97,6 +103,54 @@ pub(crate) fn everybody() -> Request {
     snapshot(REVISION, &[(ANA, 1), (BOB, 2), (CARLA, 3)])
 }
 
+/// Returns the log of an open room that ana created. Each change names its author and the device that signs it.
+pub(crate) fn room_log(changes: &[(&str, &str, Change)]) -> RoomLog {
+    let (none, key) = (Digest([0; 32]), device(ANA));
+    let creation = Creation {
+        name: sala().unwrap(),
+        keys: vec![key],
+        policy: Policy::Open,
+        legacy: false,
+        nonce: [7; 32],
+        tracker: device("operator"),
+    };
+    let created = Entry {
+        room: none,
+        epoch: FIRST_EPOCH,
+        previous: none,
+        time: 1,
+        author: user(ANA),
+        key,
+        change: Change::Created(creation),
+    };
+    let mut log = RoomLog::begin(created.sign(&author(ANA).seed)).unwrap();
+    extend(&mut log, changes);
+    log
+}
+
+/// Adds changes to a log, each signed by a device of its author.
+pub(crate) fn extend(log: &mut RoomLog, changes: &[(&str, &str, Change)]) {
+    for (by, signer, change) in changes {
+        let entry = log.state().next(user(by), device(signer), 1, change.clone());
+        log.append(entry.sign(&author(signer).seed)).unwrap();
+    }
+}
+
+/// Returns the change by which a user joins under the key of the same name.
+pub(crate) fn joined(name: &'static str) -> (&'static str, &'static str, Change) {
+    (name, name, Change::Joined { keys: vec![device(name)], endorsements: Vec::new() })
+}
+
+/// Returns the request that notes a room with its log.
+pub(crate) fn noted(log: &RoomLog) -> Request {
+    let members: Vec<_> =
+        log.state().members().iter().map(|(name, member)| (name.as_str(), member.since)).collect();
+    let position = Some(LogPosition::from(log.head()));
+    let snapshot = RoomSnapshot { id: log.state().id(), log: position, ..snapshot_of(9, &members) };
+    let room = RememberedRoom { log: Some(Arc::new(log.clone())), ..snapshot.into() };
+    Request::NoteRoom(Box::new(room))
+}
+
 /// Opens a history in memory, of a member of the room.
 pub(crate) fn history(name: &str) -> HistoryDb {
     open(&Place::Memory, name).0
@@ -122,6 +176,7 @@ pub(crate) fn draft(to: &ConversationId, text: &str, audience: &[&str]) -> Draft
         text: text.to_owned(),
         audience: audience.iter().map(|name| user(name)).collect(),
         revision: if to.room().is_some() { REVISION } else { 0 },
+        head: None,
         sent_at: time(),
     }
 }

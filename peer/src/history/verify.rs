@@ -1,8 +1,8 @@
 //! The verification of received messages.
 //!
-//! A signed batch is stored only if it passes four checks. Its author's key must have signed it. Its author must
-//! have been a member at the batch's revision. It must not be a duplicate. It must fit the stored neighbours of its
-//! stream.
+//! A signed batch is stored only if it passes five checks. Its author's key must have signed it. Its author must
+//! have been a member at the batch's revision. In a room with a log it must name an entry of that log. It must not be a
+//! duplicate. It must fit the stored neighbours of its stream.
 //!
 //! Example: message 5 is stored, and a batch with messages 6 and 7 arrives. Its first message must name the digest
 //! of message 5; otherwise the author has signed two different histories, which is a fork.
@@ -62,7 +62,7 @@ impl Tables {
         if !self.omits(Omission::Doubles) && self.is_stored(name, first, &chain)? {
             return Ok(Err(Verdict::Duplicate));
         }
-        if !keys.contains(&chain.device) {
+        if !keys.contains(&chain.start.device) {
             return Ok(Err(Verdict::Refused("not a key of its author")));
         }
         if let ConversationId::Private(other) = &name.conversation
@@ -73,7 +73,8 @@ impl Tables {
         let signature = batch.last().and_then(|last| last.provenance.signature);
         // Earlier versions did not sign private messages. The author's own link is their proof.
         let needs_none = name.conversation.room().is_none() && name.author == *from && signature.is_none();
-        let is_signed = signature.is_some_and(|it| signed_batch::is_signed(&chain.device, &chain.tip(), &it));
+        let is_signed =
+            signature.is_some_and(|it| signed_batch::is_signed(&chain.start.device, &chain.tip(), &it));
         if !is_signed && !needs_none && !self.omits(Omission::Signatures) {
             return Ok(Err(Verdict::Refused("a signature that is not its author's")));
         }
@@ -82,10 +83,13 @@ impl Tables {
         if name.author != *from && name.author != self.me && batch.iter().any(is_withdrawn) {
             return Ok(Err(Verdict::NotYet("a withdrawal that does not come from its author")));
         }
-        if name.conversation.room().is_some()
-            && let Some(verdict) = self.check_membership(name, batch[0].provenance.revision)?
-        {
-            return Ok(Err(verdict));
+        if let Some(room) = name.conversation.room() {
+            if let Some(verdict) = self.check_log(room, name, batch, &chain)? {
+                return Ok(Err(verdict));
+            }
+            if let Some(verdict) = self.check_membership(name, batch[0].provenance.revision)? {
+                return Ok(Err(verdict));
+            }
         }
         Ok(self.check_neighbours(name, first, last, &chain)?.map_or(Ok(chain), Err))
     }
@@ -135,7 +139,7 @@ impl Tables {
         let overlaps = stream.spans.touches(first, last);
         let has_neighbour = stream.spans.touches(first - 1, last + 1);
         let is_scattered = !has_neighbour && stream.spans.pieces() >= STREAM_PIECES;
-        if device != chain.device {
+        if device != chain.start.device {
             return Ok(Some(Verdict::Refused("another key in the same stream")));
         }
         if overlaps && !self.omits(Omission::Doubles) {
@@ -176,7 +180,7 @@ impl Tables {
         let Some(stream) = self.known_stream(name)? else { return Ok(false) };
         let key = stream.key;
         let last = first + chain.digests.len() as u64 - 1;
-        if stream.device != chain.device || !stream.spans.iter().any(|(a, b)| a <= first && last <= b) {
+        if stream.device != chain.start.device || !stream.spans.iter().any(|(a, b)| a <= first && last <= b) {
             return Ok(false);
         }
         for (seq, digest) in (first..).zip(&chain.digests) {

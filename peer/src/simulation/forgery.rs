@@ -55,6 +55,7 @@ pub(crate) fn message(by: &Username, revision: u64, number: u64) -> SignedMessag
         lamport: 1,
         revision,
         heads: Vec::new(),
+        head: None,
         previous: Some(NO_DIGEST),
         device: Some(device(by.as_str())),
         signature: None,

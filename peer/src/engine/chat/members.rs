@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use commons::digest::Digest;
 use commons::names::Username;
 use commons::snapshot::{Member, RoomSnapshot};
 use uuid::Uuid;
@@ -17,15 +18,22 @@ impl Chat {
         self.rooms.values().find(|room| room.id == id)
     }
 
-    /// Returns the history's id of a conversation, and the revision at which messages are written.
-    pub(crate) fn resolve(&self, conversation: &Conversation) -> Result<(ConversationId, u64), CommandError> {
+    /// Returns the history's id of a conversation.
+    pub(crate) fn resolve(&self, conversation: &Conversation) -> Result<ConversationId, CommandError> {
         match conversation {
-            Conversation::Private(user) => Ok((ConversationId::Private(user.clone()), 0)),
+            Conversation::Private(user) => Ok(ConversationId::Private(user.clone())),
             Conversation::Room(name) => {
                 let room = self.rooms.get(name).ok_or_else(|| MissingConversation::from(conversation))?;
-                Ok((ConversationId::Room(room.id), room.membership_revision()))
+                Ok(ConversationId::Room(room.id))
             }
         }
+    }
+
+    /// Returns the state of a room in which its members write: its revision, or the epoch and the last entry of its log.
+    pub(crate) fn room_state(&self, conversation: &Conversation) -> (u64, Option<Digest>) {
+        let Conversation::Room(name) = conversation else { return (0, None) };
+        let room = self.rooms.get(name);
+        room.map(|room| (room.membership_revision(), room.log.map(|log| log.head))).unwrap_or_default()
     }
 
     /// Returns the members whose legacy clients do not show a room and would drop its messages.
