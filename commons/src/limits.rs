@@ -35,6 +35,13 @@ pub const BATCH_LINES: usize = 64;
 /// frame.
 pub const BATCH_BYTES: usize = 48 * 1024;
 
+/// Largest number of streams in one HAVE whose last message is named by its digest. A room has three members, each with
+/// few stores.
+pub const TIPS_MAX: usize = 32;
+
+/// Largest size in bytes of the entries of a room's log in one reply or one ENTRIES, as hex digits.
+pub const LOG_PAGE_BYTES: usize = 48 * 1024;
+
 /// Largest number of spans in one HAVE or WANT. They fit a frame, and a room of three needs a handful.
 pub const SPANS_MAX: usize = 512;
 

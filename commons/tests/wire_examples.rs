@@ -142,6 +142,8 @@ variants!(peer_name, PEER_MESSAGES: PeerMessage<'_> {
     PeerMessage::Received { .. } => "RECEIVED",
     PeerMessage::Have { .. } => "HAVE",
     PeerMessage::Want { .. } => "WANT",
+    PeerMessage::RoomLog { .. } => "ROOM_LOG",
+    PeerMessage::Entries { .. } => "ENTRIES",
     PeerMessage::Lines { .. } => "LINES",
     PeerMessage::Refused { .. } => "REFUSED",
     PeerMessage::Ping => "PING",

@@ -78,6 +78,7 @@ fn text(n: usize) -> String {
 
 fn output(n: usize) -> Draft {
     Draft {
+        head: None,
         id: Uuid::now_v7(),
         to: ConversationId::Room(room().id),
         room: Some(room().name),

@@ -462,7 +462,13 @@ pub const MISSED_MESSAGES: usize = 64 * 1024;
 pub const STREAM_PIECES: usize = 64;
 
 /// Logs of rooms that a peer keeps after its user left. They show that a later log is not older than the known one.
-pub const KEPT_LOGS_MAX: usize = 256;
+pub const STORED_LOGS_MAX: usize = 256;
+
+/// Shortest time between two questions to one member for the entries of one room.
+pub const ENTRIES_PAUSE: Duration = Duration::from_secs(1);
+
+/// Logs of rooms that members offer at once and that are not complete yet.
+pub const OFFERED_LOGS_MAX: usize = 8;
 
 /// Streams of one author in one conversation: one for each device, and one for each restored or damaged store.
 pub const STREAMS_OF_ONE: i64 = 64;

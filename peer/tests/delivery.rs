@@ -262,6 +262,7 @@ fn signed(author: &RawClient, room: &RoomSnapshot, groups: &[usize]) -> Vec<Valu
     for text in groups {
         for message in 0..*text {
             ledger.apply(Request::Append(Draft {
+                head: None,
                 id: Uuid::now_v7(),
                 to: ConversationId::Room(room.id),
                 room: Some(room.name.clone()),

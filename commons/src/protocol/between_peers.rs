@@ -9,12 +9,14 @@ use uuid::Uuid;
 use crate::digest::Digest;
 use crate::incarnation::Incarnation;
 use crate::keys::{PublicKey, Signature};
-use crate::protocol::provenance::{Provenance, StreamSpans};
+use crate::protocol::provenance::{Provenance, StreamSpans, StreamTip};
+use crate::room_log::entry::SignedEntry;
+use crate::room_log::head::SignedHead;
 use crate::timestamp::milliseconds_if_any;
 
 /// A frame between peers. Texts are borrowed from the received frame, because most are read once and moved on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "cmd", rename_all = "UPPERCASE")]
+#[serde(tag = "cmd", rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(try_from = "Fields<'_>", bound(deserialize = "'de: 'a"))]
 pub enum PeerMessage<'a> {
     /// The greeting of the dialer, which is the first frame.
@@ -48,6 +50,28 @@ pub enum PeerMessage<'a> {
         /// The highest Lamport time of the conversation that the sender accepts.
         #[serde(skip_serializing_if = "Option::is_none")]
         lamport: Option<u64>,
+        /// The last entry of the room's log that the sender knows, signed by the tracker.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log_head: Option<Box<SignedHead>>,
+        /// The last message of each stream, at most [`TIPS_MAX`](crate::limits::TIPS_MAX).
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tips: Vec<StreamTip>,
+    },
+    /// A request for the entries of a room's log. The answer is one ENTRIES.
+    RoomLog {
+        /// The room's id.
+        room_id: Uuid,
+        /// The epoch after which the entries are wanted.
+        after: u64,
+    },
+    /// Entries of a room's log, oldest first.
+    Entries {
+        /// The room's id.
+        room_id: Uuid,
+        /// The entries, in the order of their epochs.
+        entries: Vec<SignedEntry>,
+        /// The last entry of the log that the sender knows, signed by the tracker.
+        log_head: Box<SignedHead>,
     },
     /// A request for messages. The answer is one batch of LINES per WANT.
     Want {
@@ -181,6 +205,10 @@ struct Fields<'a> {
     device: Option<PublicKey>,
     signature: Option<Signature>,
     streams: Option<Vec<StreamSpans>>,
+    log_head: Option<Box<SignedHead>>,
+    tips: Option<Vec<StreamTip>>,
+    entries: Option<Vec<SignedEntry>>,
+    after: Option<u64>,
     #[serde(borrow)]
     lines: Option<Vec<Self>>,
 }
@@ -248,6 +276,17 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
                 room_id: fields.room_id,
                 streams: streams(&mut fields)?,
                 lamport: fields.lamport,
+                log_head: fields.log_head,
+                tips: fields.tips.unwrap_or_default(),
+            },
+            "ROOM_LOG" => Self::RoomLog {
+                room_id: fields.room_id.ok_or("ROOM_LOG needs \"room_id\"")?,
+                after: fields.after.unwrap_or(0),
+            },
+            "ENTRIES" => Self::Entries {
+                room_id: fields.room_id.ok_or("ENTRIES needs \"room_id\"")?,
+                entries: fields.entries.ok_or("ENTRIES needs \"entries\"")?,
+                log_head: fields.log_head.ok_or("ENTRIES needs \"log_head\"")?,
             },
             "WANT" => Self::Want { room_id: fields.room_id, streams: streams(&mut fields)? },
             "LINES" => {

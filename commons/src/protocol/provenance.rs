@@ -60,6 +60,20 @@ impl Provenance {
     }
 }
 
+/// The last message that a peer has of one stream. Two members who name the same message by different digests have a
+/// proof that its author has signed two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamTip {
+    /// The author of the stream.
+    pub username: String,
+    /// The incarnation of the author's store.
+    pub incarnation: Incarnation,
+    /// The sequence number of the message.
+    pub seq: u64,
+    /// The digest of the message, which covers all messages of the stream before it.
+    pub digest: Digest,
+}
+
 /// The sequence numbers of one stream that a peer has or wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamSpans {

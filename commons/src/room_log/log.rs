@@ -1,11 +1,15 @@
 //! The entries of a room's log, as the tracker and the members keep them.
 
 use crate::digest::Digest;
+use crate::limits::LOG_PAGE_BYTES;
 use crate::names::Username;
 use crate::room_log::entry::{FIRST_EPOCH, SignedEntry};
 use crate::room_log::head::Head;
 use crate::room_log::refusal::Refusal;
 use crate::room_log::state::RoomState;
+
+/// The size of an entry's quotation marks and comma in a list, in bytes.
+const LISTED_ENTRY_FRAME: usize = 3;
 
 /// All entries of one room, each of which was accepted when it was added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub struct RoomLog {
 /// A membership in a room, from joining to leaving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stay {
-    /// The member.
+    /// The name of the member.
     pub user: Username,
     /// The epoch of the entry by which the user joined.
     pub since: u64,
@@ -117,6 +121,20 @@ impl RoomLog {
     pub fn after(&self, epoch: u64) -> &[SignedEntry] {
         let known = self.entries.partition_point(|entry| entry.entry.epoch <= epoch);
         &self.entries[known..]
+    }
+
+    /// The entries after an epoch that fit in one frame, oldest first.
+    #[must_use]
+    pub fn page(&self, epoch: u64) -> &[SignedEntry] {
+        let (wanted, mut left) = (self.after(epoch), LOG_PAGE_BYTES);
+        let fits = |entry: &&SignedEntry| {
+            let length = 2 * entry.to_bytes().len() + LISTED_ENTRY_FRAME;
+            let fits = left >= length;
+            left = left.saturating_sub(length);
+            fits
+        };
+        // The first entry always fits.
+        &wanted[..wanted.iter().take_while(fits).count()]
     }
 
     /// The last entry.

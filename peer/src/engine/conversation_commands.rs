@@ -283,10 +283,9 @@ impl Engine {
         now: Now,
         effects: &mut Effects,
     ) {
-        let of = match conversation.map(|conversation| self.chat.resolve(conversation)).transpose() {
-            Ok(of) => of,
+        let Ok(of) = conversation.map(|conversation| self.chat.resolve(conversation)).transpose() else {
             // There is no such conversation, so nothing is on its way.
-            Err(_) => return effects.push(Effect::Answer(ticket, Ok(Answer::Done))),
+            return effects.push(Effect::Answer(ticket, Ok(Answer::Done)));
         };
         effects.history(Query::Waiting { of: of.clone() });
         self.drains.push(Drain {

@@ -16,6 +16,7 @@ use crate::engine::conversation_name::named;
 use crate::engine::drain::Drain;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::{Now, RefusedFrame};
+use crate::engine::log_warning::LogWarning;
 use crate::engine::message_event::message_event;
 use crate::engine::omission::Omission;
 use crate::engine::replication::batches;
@@ -48,7 +49,9 @@ impl Engine {
                 let conversation = named(&conversation, room);
                 effects.publish(conversation.map(|conversation| Event::Fork { conversation, author }));
             }
-            Report::OtherLog { room, author } => self.on_other_log(room, author, effects),
+            Report::OtherLog { room, author } => {
+                self.warn_of(room, LogWarning::OtherLog(author), effects);
+            }
             Report::BatchRejected { from, author, why } => {
                 warn!(peer = ?from, ?author, why, "messages were refused");
             }
@@ -73,11 +76,13 @@ impl Engine {
             Report::Pending { to, queried_after, messages, after, more } => {
                 self.send_pending(&to, queried_after, messages, more.then_some(after), now, effects);
             }
-            Report::Holdings { of, to, streams, lamport } => {
-                let frame = Frame::Have { room_id: of.room(), streams, lamport };
+            Report::Holdings { of, to, streams, lamport, tips } => {
+                let log_head = self.signed_head(&of);
+                let frame = Frame::Have { room_id: of.room(), streams, lamport, log_head, tips };
                 self.sync.have_sent(&to, &of, now.instant);
                 effects.push(Effect::Send(to, frame, RefusedFrame::Have(of)));
             }
+            Report::Conflicts { of, from, streams } => self.on_conflicts(from, &of, streams, effects),
             Report::Lacking { of, from, lacking } => self.on_lacking(&from, &of, lacking, now, effects),
             // Of a room that was left meanwhile, nothing comes.
             Report::Missed { of, .. } if self.chat.member_since(&of, self.chat.me()).is_none() => {}
@@ -107,7 +112,8 @@ impl Engine {
     ) {
         self.sync.stored(&conversation, Some(&author));
         if !self.omits(Omission::Ack) {
-            let frame = Frame::Have { room_id: conversation.room(), streams: vec![stream], lamport: None };
+            let (room_id, streams) = (conversation.room(), vec![stream]);
+            let frame = Frame::Have { room_id, streams, lamport: None, log_head: None, tips: Vec::new() };
             // If the link has no room for the ack, the sync soon sends it to every peer.
             effects.push(Effect::Send(author, frame, RefusedFrame::Ack(conversation)));
         }

@@ -17,6 +17,10 @@ impl Engine {
     /// back.
     pub(in crate::engine) fn receive(&mut self, inbound: Inbound, now: Now, effects: &mut Effects) {
         let Some(inbound) = self.screened(inbound, effects) else { return };
+        if let Some(room) = self.chat.room_of_later_epoch(&inbound) {
+            // The sender has the entries, so it can supply them even if the tracker withholds them.
+            self.read_entries(&inbound.from, room, now, effects);
+        }
         if let Some((conversation, room, inbound)) = self.chat.admit(inbound, now.instant) {
             self.keep(conversation, room, inbound, now, effects);
         }

@@ -9,6 +9,7 @@ use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::engine::effect::Effects;
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::omission::Omission;
+use crate::engine::sync_frames::RemoteState;
 use crate::history::conversation::ConversationId;
 use crate::history::query::Query;
 use crate::history::request::Request;
@@ -30,8 +31,15 @@ impl Engine {
             LinkReport::Signed { from, batch, .. } => {
                 self.receive(Inbound { from, messages: InboundMessages::Signed(batch) }, now, effects);
             }
-            LinkReport::Have { from, room_id, streams, lamport } => {
-                self.on_have(&from, &conversation(&from, room_id), streams, lamport, now, effects);
+            LinkReport::Have { from, room_id, streams, lamport, log_head, tips } => {
+                let state = RemoteState { streams, lamport, log_head, tips };
+                self.on_have(&from, &conversation(&from, room_id), state, now, effects);
+            }
+            LinkReport::LogRequested { from, room_id, after } => {
+                self.on_log_requested(from, room_id, after, effects);
+            }
+            LinkReport::Entries { from, room_id, entries, log_head } => {
+                self.on_entries(from, room_id, entries, &log_head, now, effects);
             }
             LinkReport::Want { from, room_id, streams } => {
                 self.on_want(&from, conversation(&from, room_id), streams, now, effects);
@@ -110,6 +118,7 @@ impl Engine {
                 self.sync.link_down(user);
                 self.awaited.retain(|(peer, _)| peer != user);
                 self.handing_over.remove(user);
+                self.offered_logs.forget(user);
                 self.away_link_ended(user, effects);
             }
         }

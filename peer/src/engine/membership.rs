@@ -30,7 +30,7 @@ impl Engine {
         let left = self.chat.leaves(request);
         match request {
             TrackerRequest::ChangeRoom { entry } => self.on_room_changed(entry, reply, now, effects),
-            TrackerRequest::RoomLog { room, .. } => self.on_room_log(room, reply, now, effects),
+            TrackerRequest::RoomLog { room, after } => self.on_room_log(room, *after, reply, now, effects),
             _ => {
                 let proven = self.proven_reply(request, reply, effects);
                 effects.publish(self.chat.answered(request, &proven, now.instant));

@@ -35,11 +35,14 @@ pub(crate) mod input;
 mod key_changes;
 mod key_requests;
 mod link_reports;
+mod log_comparison;
+mod log_warning;
 mod lookup_limiter;
 mod lookup_schedule;
 mod lookups;
 mod membership;
 pub(crate) mod message_event;
+mod offered_logs;
 pub(crate) mod omission;
 mod pending_command;
 pub(crate) mod pending_sign_in;
@@ -78,6 +81,7 @@ use crate::engine::engine_start::EngineStart;
 use crate::engine::history_lock::HistoryLock;
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::lookup_schedule::LookupSchedule;
+use crate::engine::offered_logs::OfferedLogs;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
 use crate::engine::replication::Replication;
@@ -97,6 +101,7 @@ pub(crate) struct Engine {
     pub(crate) chat: Chat,
     pub(crate) keys: KnownKeys,
     room_logs: RoomLogs,
+    offered_logs: OfferedLogs,
     own_key: PublicKey,
     /// The link that serves each linked user.
     links: BTreeMap<Username, LinkState>,
@@ -138,6 +143,7 @@ impl Engine {
             chat: Chat::new(me),
             keys,
             room_logs: RoomLogs::default(),
+            offered_logs: OfferedLogs::default(),
             own_key,
             links: BTreeMap::new(),
             replication: Replication::default(),
@@ -260,6 +266,7 @@ impl Engine {
             self.sync_with_all(now, effects);
             self.look_for_absent(effects);
             self.read_room_logs(effects);
+            self.read_due_entries(now, effects);
         }
         for timer in self.timers.take_due(now.instant) {
             match timer {

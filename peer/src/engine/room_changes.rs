@@ -9,15 +9,13 @@ use commons::room_log::entry::{Change, Entry, SignedEntry};
 use commons::room_log::log::RoomLog;
 use commons::room_log::state::RoomState;
 use commons::snapshot::RoomSnapshot;
-use uuid::Uuid;
 
-use crate::api::Event;
 use crate::api::error::CommandError;
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::input::Now;
 use crate::engine::room_intent::RoomIntent;
-use crate::engine::room_logs::{Checked, LogWarning};
+use crate::engine::room_logs::Checked;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl Engine {
@@ -47,7 +45,7 @@ impl Engine {
         let name = shown.name.clone();
         let Checked { room, wanted, warnings } = self.room_logs.check(shown);
         effects.extend(wanted.map(|(room, after)| Effect::ReadRoomLog(room, after)));
-        effects.publish(warnings.into_iter().map(|warning| warning_event(&name, &warning)));
+        effects.publish(warnings.into_iter().map(|warning| warning.event(&name)));
         room
     }
 
@@ -118,29 +116,20 @@ impl Engine {
     pub(in crate::engine) fn on_room_log(
         &mut self,
         name: &str,
+        after: u64,
         reply: &Reply,
         now: Now,
         effects: &mut Effects,
     ) {
         let Ok(name) = RoomName::parse(name) else { return };
-        let (room, warnings) = self.room_logs.read(&name, reply);
-        effects.publish(warnings.iter().map(|warning| warning_event(&name, warning)));
+        let (room, warnings) = self.room_logs.read(&name, after, reply);
+        effects.publish(warnings.iter().map(|warning| warning.event(&name)));
         let Some(room) = room else { return };
         // The next page follows by itself.
         let shown = (!reply.more).then(|| self.room_logs.take_waiting(room)).flatten();
         if let Some(room) = shown.and_then(|shown| self.check_room(shown, effects)) {
             effects.publish(self.chat.changed(room, now.instant));
         }
-    }
-
-    /// Warns of a member who signs for another state of a room.
-    pub(in crate::engine) fn on_other_log(&mut self, room: Uuid, author: Username, effects: &mut Effects) {
-        let Some(name) = self.chat.rooms().find(|known| known.id == room).map(|room| room.name.clone())
-        else {
-            return;
-        };
-        let warnings = self.room_logs.warn(room, [LogWarning::OtherLog(author)]);
-        effects.publish(warnings.iter().map(|warning| warning_event(&name, warning)));
     }
 
     /// The tracker refused the entries of a room, or was lost. To somebody who was removed from a room it gives none.
@@ -236,51 +225,4 @@ impl Engine {
             Err(CommandError::KeyChanged(owner.clone()))
         }
     }
-}
-
-/// The text for the user about a contradiction between the tracker and the log of a room.
-fn warning_event(room: &RoomName, warning: &LogWarning) -> Event {
-    let (code, text) = match warning {
-        LogWarning::Ghost(user) => (
-            "GHOST",
-            format!(
-                "The tracker lists {user} in {room}, but nobody has signed that. {user} gets nothing. Tell the others, and ask the \
-                 tracker's operator."
-            ),
-        ),
-        LogWarning::OtherLog(user) => (
-            "OTHER_LOG",
-            format!(
-                "{user} signs messages in {room} for another state of the room than yours. They are not shown. Compare /room \
-                 with {user} by another way: the tracker may have shown you two different rooms."
-            ),
-        ),
-        LogWarning::NoLog => (
-            "LOG_MISSING",
-            format!(
-                "The tracker shows {room} without its signed log. The members stay as they were. Ask its operator."
-            ),
-        ),
-        LogWarning::Older => (
-            "LOG_OLDER",
-            format!(
-                "The tracker shows an older state of {room} than before. The members stay as they were. It may have been restored \
-                 from a backup: ask its operator."
-            ),
-        ),
-        LogWarning::Split => (
-            "SPLIT_VIEW",
-            format!(
-                "The tracker has shown two different states of {room}. Nothing is sent there until you have looked at /room. \
-                 Compare it with the others by another way."
-            ),
-        ),
-        LogWarning::Invalid => (
-            "LOG_INVALID",
-            format!(
-                "The tracker sent an entry for {room} that breaks its rules. It was ignored. Ask the tracker's operator."
-            ),
-        ),
-    };
-    Event::error(code, text)
 }

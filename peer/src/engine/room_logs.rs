@@ -15,13 +15,15 @@ use commons::limits::KEYS_PER_USER;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::Reply;
 use commons::room_log::entry::{Change, SignedEntry};
+use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
 use commons::room_log::state::{RoomState, id_of, room_id};
 use commons::snapshot::{LogPosition, Member, RoomSnapshot};
 use uuid::Uuid;
 
-use crate::limits::{KEPT_LOGS_MAX, LOG_WARNINGS_MAX};
+use crate::engine::log_warning::LogWarning;
+use crate::limits::{LOG_WARNINGS_MAX, STORED_LOGS_MAX};
 
 /// The version of the ids of rooms with a log.
 const ID_OF_A_LOG: usize = 8;
@@ -30,6 +32,8 @@ const ID_OF_A_LOG: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct RoomLogs {
     logs: BTreeMap<Uuid, Arc<RoomLog>>,
+    /// The signed heads of the logs, as far as they are known. One counts while the log has not grown beyond it.
+    heads: BTreeMap<Uuid, SignedHead>,
     /// The newest snapshot of each room whose later entries were not read yet.
     waiting: BTreeMap<Uuid, RoomSnapshot>,
     /// The room that was read last, although the user is not in it.
@@ -39,21 +43,17 @@ pub(crate) struct RoomLogs {
     warned: BTreeSet<(Uuid, LogWarning)>,
 }
 
-/// A contradiction between the tracker and the log of a room. The user is warned of each once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum LogWarning {
-    /// The tracker shows a member who is none by the log.
-    Ghost(Username),
-    /// The tracker shows a room without its log.
-    NoLog,
-    /// The tracker shows an older state than it showed before.
-    Older,
-    /// The tracker shows another entry in the place of a known one.
+/// The result of the comparison of a head with the own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadComparison {
+    /// The head is of another room, or not signed by the room's tracker: it says nothing.
+    Unsigned,
+    /// The own log has this entry.
+    Equal,
+    /// The own log has no entry of this epoch yet.
+    Longer,
+    /// The own log has another entry of this epoch: the tracker has signed two.
     Split,
-    /// The tracker sent an entry that breaks the rules.
-    Invalid,
-    /// A member signs messages for another state of the room.
-    OtherLog(Username),
 }
 
 /// The result of the check of a snapshot.
@@ -88,6 +88,11 @@ impl RoomLogs {
         self.split.contains(&room)
     }
 
+    /// Notes that the tracker has shown two different states of a room.
+    pub(crate) fn note_split(&mut self, room: Uuid) {
+        self.split.insert(room);
+    }
+
     /// Notes that the user has looked at a room of which the tracker has shown two states.
     pub(crate) fn looked_at(&mut self, room: Uuid) {
         self.split.remove(&room);
@@ -98,9 +103,10 @@ impl RoomLogs {
     pub(crate) fn keep(&mut self, rooms: &BTreeSet<Uuid>) {
         let candidate = self.candidate;
         let stays = |room: &Uuid| rooms.contains(room) || candidate == Some(*room);
-        if self.logs.len() > KEPT_LOGS_MAX + rooms.len() {
+        if self.logs.len() > STORED_LOGS_MAX + rooms.len() {
             self.logs.retain(|room, _| stays(room));
         }
+        self.heads.retain(|room, _| stays(room));
         self.waiting.retain(|room, _| stays(room));
         self.split.retain(stays);
         self.warned.retain(|(room, _)| stays(room));
@@ -125,21 +131,69 @@ impl RoomLogs {
             return Checked { wanted, ..Checked::default() };
         };
         let (head, room) = (log.head(), Some(proven(log.state(), &shown)));
-        if position.epoch > head.epoch {
-            let wanted = Some((log.state().name().clone(), head.epoch));
+        let at_head = Some((log.state().name().clone(), head.epoch));
+        let Some(known) = log.digest_at(position.epoch) else {
             self.waiting.insert(id, shown);
-            return Checked { room, wanted, warnings: Vec::new() };
-        }
-        let found = if position.epoch < head.epoch {
-            vec![LogWarning::Older]
-        } else if position.head != head.digest {
+            return Checked { room, wanted: at_head, warnings: Vec::new() };
+        };
+        let found = if position.head != known {
             self.split.insert(id);
             vec![LogWarning::Split]
-        } else {
+        } else if position.epoch == head.epoch {
             ghosts(log.state(), &shown)
+        } else {
+            Vec::new()
         };
+        // A member may have shown the later entries before this snapshot came. Only the tracker's answer to a question shows
+        // whether it has them. The answer also brings the signature.
+        let wanted = at_head.filter(|_| position.epoch < head.epoch || self.signed_head(id).is_none());
         self.waiting.remove(&id);
-        Checked { room, wanted: None, warnings: self.warn(id, found) }
+        Checked { room, wanted, warnings: self.warn(id, found) }
+    }
+
+    /// Returns the room of a snapshot with the members that its log proves, or `None` if it has no log.
+    pub(crate) fn prove(&self, shown: &RoomSnapshot) -> Option<RoomSnapshot> {
+        self.get(shown.id).map(|log| proven(log.state(), shown))
+    }
+
+    /// The last entry of a log with the tracker's signature, if this peer has it.
+    pub(crate) fn signed_head(&self, room: Uuid) -> Option<&SignedHead> {
+        let last = self.get(room)?.head();
+        self.heads.get(&room).filter(|signed| signed.head == last)
+    }
+
+    /// Compares the head that somebody shows with the own log. After a split view nothing is sent into the room until the user
+    /// has looked at it.
+    pub(crate) fn compare(&mut self, room: Uuid, shown: &SignedHead) -> HeadComparison {
+        let Some(log) = self.logs.get(&room) else { return HeadComparison::Unsigned };
+        let head = shown.head;
+        if head.room != log.state().room() || !shown.is_signed_by(&log.state().tracker()) {
+            return HeadComparison::Unsigned;
+        }
+        match log.digest_at(head.epoch) {
+            None => HeadComparison::Longer,
+            Some(known) if known == head.digest => {
+                if head == log.head() {
+                    self.heads.insert(room, *shown);
+                }
+                HeadComparison::Equal
+            }
+            Some(_) => {
+                self.split.insert(room);
+                HeadComparison::Split
+            }
+        }
+    }
+
+    /// Replaces a log by a longer one that begins with it and ends at a signed head.
+    pub(crate) fn replace(&mut self, log: RoomLog, head: SignedHead) {
+        let id = log.state().id();
+        self.logs.insert(id, Arc::new(log));
+        self.heads.insert(id, head);
+        let is_reached = |waiting: &RoomSnapshot| waiting.log.is_some_and(|log| log.epoch <= head.head.epoch);
+        if self.waiting.get(&id).is_some_and(is_reached) {
+            self.waiting.remove(&id);
+        }
     }
 
     /// Adds an entry of this user that the tracker has accepted. It may have been read meanwhile.
@@ -153,9 +207,14 @@ impl RoomLogs {
         Ok(id)
     }
 
-    /// Adds the entries of a page of the log of this room. Entries that are known are skipped, and those of other rooms are
-    /// invalid. Returns the room, if it has a log that has grown, and the contradictions.
-    pub(crate) fn read(&mut self, name: &RoomName, reply: &Reply) -> (Option<Uuid>, Vec<LogWarning>) {
+    /// Adds the entries of a page of the log of this room after an epoch. Entries that are known are skipped, and those of
+    /// other rooms are invalid. Returns the room, if it has a log that has grown, and the contradictions.
+    pub(crate) fn read(
+        &mut self,
+        name: &RoomName,
+        after: u64,
+        reply: &Reply,
+    ) -> (Option<Uuid>, Vec<LogWarning>) {
         let Some(head) = &reply.head else { return (None, Vec::new()) };
         let id = room_id(&head.head.room);
         let is_new = !self.logs.contains_key(&id);
@@ -175,20 +234,21 @@ impl RoomLogs {
             }
             return (None, self.warn(id, [LogWarning::Invalid]));
         }
-        let Some(log) = self.logs.get(&id) else { return (None, self.warn(id, [LogWarning::Invalid])) };
+        let Some(known) = self.logs.get(&id).map(|log| log.head().epoch) else {
+            return (None, self.warn(id, [LogWarning::Invalid]));
+        };
         if is_new {
             self.candidate = Some(id);
         }
-        let known = log.head();
-        let is_signed = head.is_signed_by(&log.state().tracker());
-        let is_split = known.epoch == head.head.epoch && known.digest != head.head.digest;
-        if is_split {
-            self.split.insert(id);
-        }
-        let split = is_split.then_some(LogWarning::Split);
-        let invalid = (invalid || !is_signed).then_some(LogWarning::Invalid);
-        let has_grown = before != Some(known.epoch);
-        (has_grown.then_some(id), self.warn(id, split.into_iter().chain(invalid)))
+        let has_grown = before != Some(known);
+        let comparison = self.compare(id, head);
+        let found = [
+            (comparison == HeadComparison::Split).then_some(LogWarning::Split),
+            (invalid || comparison == HeadComparison::Unsigned).then_some(LogWarning::Invalid),
+            // The epoch of the question was known when it was asked, and the tracker had signed it.
+            (comparison == HeadComparison::Equal && head.head.epoch < after).then_some(LogWarning::Older),
+        ];
+        (has_grown.then_some(id), self.warn(id, found.into_iter().flatten()))
     }
 
     /// Takes the snapshot that waited for the entries of a room.
@@ -314,7 +374,6 @@ mod tests {
     use commons::keys::{Seed, Signature};
     use commons::room_log::entry::{Creation, Entry, FIRST_EPOCH};
     use commons::room_log::facts::Policy;
-    use commons::room_log::head::SignedHead;
 
     use super::*;
 
@@ -439,7 +498,7 @@ mod tests {
         assert_eq!(names(&checked), ["ana"]);
         assert_eq!(checked.wanted, Some((old.state().name().clone(), 1)));
         assert_eq!(logs.wanted(), [(old.state().name().clone(), 1)]);
-        assert_eq!(logs.read(&sala(), &page(&new, 1)), (Some(new.state().id()), Vec::new()));
+        assert_eq!(logs.read(&sala(), 1, &page(&new, 1)), (Some(new.state().id()), Vec::new()));
         let waiting = logs.take_waiting(new.state().id()).unwrap();
         assert_eq!(names(&logs.check(waiting)), ["ana", "bob"]);
     }
@@ -452,7 +511,7 @@ mod tests {
         let head = commons::room_log::head::Head { epoch: 2, digest: entry.digest(), ..old.head() };
         let head = Some(Box::new(head.sign(&seed(TRACKER))));
         let reply = Reply { entries: Some(vec![entry]), head, ..Reply::default() };
-        assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
+        assert_eq!(logs.read(&sala(), 0, &reply), (None, vec![LogWarning::Invalid]));
         assert_eq!(logs.get(old.state().id()).map(|log| &**log), Some(&old));
         // Control: the same entry is valid where anybody may join.
         let open = log(Policy::Open, &[]);
@@ -460,7 +519,7 @@ mod tests {
         let entry = open.state().next(user("eve"), seed(5).public_key(), 1, joins("eve", 5).2).sign(&seed(5));
         let new = log(Policy::Open, &[joins("eve", 5)]);
         assert_eq!(new.last(), &entry);
-        assert_eq!(logs.read(&sala(), &page(&new, 1)).1, []);
+        assert_eq!(logs.read(&sala(), 1, &page(&new, 1)).1, []);
     }
 
     #[test]
@@ -470,16 +529,20 @@ mod tests {
         let mut logs = knowing(&known);
         let mut reply = page(&other, 0);
         reply.entries = Some(vec![known.entries()[0].clone()]);
-        assert_eq!(logs.read(&sala(), &reply), (None, vec![LogWarning::Invalid]));
+        assert_eq!(logs.read(&sala(), 0, &reply), (None, vec![LogWarning::Invalid]));
         assert_eq!(logs.get(known.state().id()).map(|log| &**log), Some(&known));
         // Nor does the beginning of the room itself, or a log that was asked for by another name.
-        assert_eq!(logs.read(&sala(), &page(&known, 0)), (None, Vec::new()));
+        assert_eq!(logs.read(&sala(), 0, &page(&known, 0)), (None, Vec::new()));
         assert_eq!(logs.get(known.state().id()).map(|log| &**log), Some(&known));
         let elsewhere = RoomName::parse("quarto").unwrap();
-        assert_eq!(logs.read(&elsewhere, &page(&other, 0)), (None, Vec::new()), "the user was warned of it");
+        assert_eq!(
+            logs.read(&elsewhere, 0, &page(&other, 0)),
+            (None, Vec::new()),
+            "the user was warned of it"
+        );
         assert_eq!(logs.get(other.state().id()), None);
         // Control: under its name the other room is read.
-        assert_eq!(logs.read(&sala(), &page(&other, 0)), (Some(other.state().id()), Vec::new()));
+        assert_eq!(logs.read(&sala(), 0, &page(&other, 0)), (Some(other.state().id()), Vec::new()));
     }
 
     #[test]
@@ -488,7 +551,7 @@ mod tests {
         let mut logs = knowing(&old);
         logs.check(shown(&new, 5, &["ana", "bob"]));
         let empty = Reply { entries: Some(Vec::new()), ..page(&new, 1) };
-        assert_eq!(logs.read(&sala(), &empty), (None, Vec::new()));
+        assert_eq!(logs.read(&sala(), 1, &empty), (None, Vec::new()));
         assert_eq!(logs.wanted().len(), 1, "the next tick asks again");
     }
 
@@ -502,8 +565,35 @@ mod tests {
         assert!(logs.is_split(one.state().id()));
         logs.looked_at(one.state().id());
         assert!(!logs.is_split(one.state().id()));
-        let read = knowing(&one).read(&sala(), &page(&other, 2));
+        let read = knowing(&one).read(&sala(), 2, &page(&other, 2));
         assert_eq!(read.1, [LogWarning::Split], "the signed head of the log shows it too");
+    }
+
+    #[test]
+    fn heads_of_members_are_compared_with_the_log() {
+        let one = log(Policy::Open, &[joins("bob", 2)]);
+        let other = log(Policy::Open, &[joins("carla", 3)]);
+        let later = log(Policy::Open, &[joins("bob", 2), joins("carla", 3)]);
+        let id = one.state().id();
+        let by_tracker = |log: &RoomLog| log.head().sign(&seed(TRACKER));
+        let mut logs = knowing(&one);
+        assert_eq!(logs.signed_head(id), None);
+        assert_eq!(logs.compare(id, &by_tracker(&one)), HeadComparison::Equal);
+        assert_eq!(logs.signed_head(id), Some(&by_tracker(&one)));
+        assert_eq!(logs.compare(id, &by_tracker(&later)), HeadComparison::Longer);
+        assert_eq!(
+            logs.compare(id, &other.head().sign(&seed(2))),
+            HeadComparison::Unsigned,
+            "a member's word"
+        );
+        assert!(!logs.is_split(id));
+        assert_eq!(logs.compare(id, &by_tracker(&other)), HeadComparison::Split);
+        assert!(logs.is_split(id));
+        assert_eq!(
+            knowing(&later).compare(id, &by_tracker(&other)),
+            HeadComparison::Split,
+            "at an earlier epoch"
+        );
     }
 
     #[test]
@@ -512,7 +602,10 @@ mod tests {
         let new = log(Policy::Open, &[joins("bob", 2)]);
         let mut logs = knowing(&new);
         let checked = logs.check(shown(&old, 5, &["ana"]));
-        assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[LogWarning::Older][..]));
+        assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[][..]));
+        assert_eq!(checked.wanted, Some((sala(), 2)), "a member may have been faster than the tracker");
+        assert_eq!(logs.read(&sala(), 1, &page(&old, 1)).1, [], "the answer to an earlier question");
+        assert_eq!(logs.read(&sala(), 2, &page(&old, 2)).1, [LogWarning::Older]);
         let bare = RoomSnapshot { log: None, ..shown(&new, 6, &["ana", "bob", "eve"]) };
         let checked = logs.check(bare.clone());
         assert_eq!((names(&checked), &checked.warnings[..]), (vec!["ana", "bob"], &[LogWarning::NoLog][..]));

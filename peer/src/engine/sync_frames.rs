@@ -7,7 +7,8 @@
 //! `HandedOver` to LINES.
 
 use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{StreamSpans, StreamTip};
+use commons::room_log::head::SignedHead;
 
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
@@ -19,6 +20,18 @@ use crate::history::query::Query;
 use crate::history::request::Request;
 use crate::limits::WANT_TIMEOUT;
 use crate::peer_communication::frame::Frame;
+
+/// The state of a conversation at another peer, as its HAVE names it.
+pub(in crate::engine) struct RemoteState {
+    /// The messages of each stream.
+    pub(in crate::engine) streams: Vec<StreamSpans>,
+    /// The highest Lamport time that the peer knows.
+    pub(in crate::engine) lamport: Option<u64>,
+    /// The last entry of the room's log that the peer knows.
+    pub(in crate::engine) log_head: Option<Box<SignedHead>>,
+    /// The last messages of streams.
+    pub(in crate::engine) tips: Vec<StreamTip>,
+}
 
 impl Engine {
     /// Sends what is due to every peer. It runs at each tick, and after changes of members or keys.
@@ -37,8 +50,7 @@ impl Engine {
         &mut self,
         from: &Username,
         conversation: &ConversationId,
-        theirs: Vec<StreamSpans>,
-        lamport: Option<u64>,
+        RemoteState { streams: theirs, lamport, log_head, tips }: RemoteState,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -56,6 +68,12 @@ impl Engine {
             // The count is complete before the first of these messages is shown.
             let (of, theirs) = (conversation.clone(), theirs.clone());
             effects.history(Query::CountMissed { of, theirs });
+        }
+        if let (Some(room), Some(head)) = (conversation.room(), log_head) {
+            self.on_log_head(from, room, &head, now, effects);
+        }
+        if !tips.is_empty() && self.chat.shared_with(from).contains(conversation) {
+            effects.history(Query::Conflicts { of: conversation.clone(), from: from.clone(), tips });
         }
         self.sync.on_have(from, conversation, theirs);
         self.compare(from, now, effects);

@@ -200,7 +200,7 @@ impl HistoryDb {
             waiting: history.tables.waiting_counts(None)?,
             conversations: history.tables.conversations()?,
             rooms: history.tables.remembered_rooms()?,
-            logs: history.tables.kept_logs()?,
+            logs: history.tables.stored_logs()?,
             damaged: None,
             lost: None,
             answered: history.tables.answered()?,

@@ -28,7 +28,6 @@ mod frontend_queries;
 pub mod history_db;
 mod incarnation;
 mod ingest;
-mod kept_logs;
 mod log_check;
 pub mod membership;
 mod membership_ranges;
@@ -48,6 +47,8 @@ pub mod search;
 pub mod seq_ranges;
 pub(crate) mod signed_batch;
 pub mod size_record;
+mod stored_logs;
+mod stream_tips;
 mod sync_queries;
 pub mod tables;
 #[cfg(test)]

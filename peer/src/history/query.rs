@@ -7,7 +7,7 @@
 
 use commons::keys::PublicKey;
 use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{StreamSpans, StreamTip};
 
 use crate::history::conversation::ConversationId;
 use crate::history::report::Report;
@@ -47,6 +47,15 @@ pub enum Query {
         /// The sequence ranges that the peer holds.
         theirs: Vec<StreamSpans>,
     },
+    /// Asks which messages of a peer differ from the stored ones of the same number. [`Report::Conflicts`] answers.
+    Conflicts {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user who sent the HAVE frame.
+        from: Username,
+        /// The last messages of streams at that peer.
+        tips: Vec<StreamTip>,
+    },
     /// Asks which messages this peer has missed: those that a peer holds and this peer lacks. It ends its batch, so that
     /// [`Report::Missed`] comes before the messages themselves.
     CountMissed {
@@ -82,7 +91,10 @@ impl Query {
         match self {
             Self::Lacking { of, from, .. } => Ok(Some(Report::Lacking { of, from, lacking: None })),
             // The sync asks again, and an empty answer would be wrong. A count that comes late is wrong too.
-            Self::Holdings { .. } | Self::HandOver { .. } | Self::CountMissed { .. } => Ok(None),
+            Self::Holdings { .. }
+            | Self::HandOver { .. }
+            | Self::CountMissed { .. }
+            | Self::Conflicts { .. } => Ok(None),
             // The engine does not ask again.
             query @ (Self::Pending { .. } | Self::Waiting { .. }) => Err(query),
         }
@@ -96,7 +108,12 @@ impl Tables {
             Query::Pending { to, after, bytes } => self.pending(to, *after, *bytes)?,
             Query::Holdings { of, to, on, since } => {
                 let (streams, lamport) = self.holdings_for(of, to, *on, *since)?;
-                Report::Holdings { of: of.clone(), to: to.clone(), streams, lamport }
+                let tips = self.tips(of, &streams)?;
+                Report::Holdings { of: of.clone(), to: to.clone(), streams, lamport, tips }
+            }
+            Query::Conflicts { of, from, tips } => {
+                let streams = self.conflicts(of, tips)?;
+                Report::Conflicts { of: of.clone(), from: from.clone(), streams }
             }
             Query::Lacking { of, from, theirs } => {
                 let lacking = Some(self.lacking(of, theirs)?);

@@ -4,7 +4,7 @@
 
 use commons::incarnation::Incarnation;
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{StreamSpans, StreamTip};
 use uuid::Uuid;
 
 use crate::history::answer::StoredMessage;
@@ -118,6 +118,17 @@ pub enum Report {
         streams: Vec<StreamSpans>,
         /// The Lamport clock of the conversation; `None` if it has no message yet.
         lamport: Option<u64>,
+        /// The last message of each stream.
+        tips: Vec<StreamTip>,
+    },
+    /// The answer to a [`Conflicts`](crate::history::query::Query::Conflicts): the messages for a WANT frame.
+    Conflicts {
+        /// The conversation of the HAVE frame.
+        of: ConversationId,
+        /// The user who sent the HAVE frame.
+        from: Username,
+        /// The messages that differ.
+        streams: Vec<StreamSpans>,
     },
     /// The answer to a [`Lacking`](crate::history::query::Query::Lacking).
     Lacking {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use commons::names::RoomName;
 use commons::net::frame::{FrameError, encode};
 use commons::protocol::between_peers::{PeerMessage, WireMessage};
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{StreamSpans, StreamTip};
+use commons::room_log::entry::SignedEntry;
+use commons::room_log::head::SignedHead;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
@@ -28,6 +30,26 @@ pub(crate) enum Frame {
         streams: Vec<StreamSpans>,
         /// The highest known Lamport time of the conversation.
         lamport: Option<u64>,
+        /// The last known entry of the room's log, as the tracker signed it.
+        log_head: Option<Box<SignedHead>>,
+        /// The last message of each stream.
+        tips: Vec<StreamTip>,
+    },
+    /// A request for entries of a room's log. Only [`Dialect::Full`] reads it.
+    RoomLog {
+        /// The room's id.
+        room_id: Uuid,
+        /// The epoch after which the entries are wanted.
+        after: u64,
+    },
+    /// The answer to a request for entries. Only [`Dialect::Full`] reads it.
+    Entries {
+        /// The room's id.
+        room_id: Uuid,
+        /// The entries, oldest first.
+        entries: Vec<SignedEntry>,
+        /// The last known entry of the log, as the tracker signed it.
+        log_head: Box<SignedHead>,
     },
     /// A request for messages of a conversation. Only [`Dialect::Full`] reads it.
     Want {
@@ -68,7 +90,12 @@ impl Frame {
     /// for a named room beside the tracker's own.
     pub(crate) fn encode(&self, dialect: Dialect) -> Result<Option<Bytes>, FrameError> {
         let frame = match self {
-            Self::Have { .. } | Self::Want { .. } | Self::Lines { .. } | Self::Presence { .. }
+            Self::Have { .. }
+            | Self::Want { .. }
+            | Self::Lines { .. }
+            | Self::RoomLog { .. }
+            | Self::Entries { .. }
+            | Self::Presence { .. }
                 if dialect != Dialect::Full =>
             {
                 return Ok(None);
@@ -76,9 +103,19 @@ impl Frame {
             Self::Presence { away } => {
                 PeerMessage::Presence { away: away.as_ref().map(|text| text.expose().into()) }
             }
-            Self::Have { room_id, streams, lamport } => {
-                PeerMessage::Have { room_id: *room_id, streams: streams.clone(), lamport: *lamport }
-            }
+            Self::Have { room_id, streams, lamport, log_head, tips } => PeerMessage::Have {
+                room_id: *room_id,
+                streams: streams.clone(),
+                lamport: *lamport,
+                log_head: log_head.clone(),
+                tips: tips.clone(),
+            },
+            Self::RoomLog { room_id, after } => PeerMessage::RoomLog { room_id: *room_id, after: *after },
+            Self::Entries { room_id, entries, log_head } => PeerMessage::Entries {
+                room_id: *room_id,
+                entries: entries.clone(),
+                log_head: log_head.clone(),
+            },
             Self::Want { room_id, streams } => {
                 PeerMessage::Want { room_id: *room_id, streams: streams.clone() }
             }
@@ -172,7 +209,10 @@ mod tests {
         let spans = [(1, 50), (61, 64)];
         let stored = streams("ana", 0x0123_4567_89ab_cdef, &spans);
         for (frame, start) in [
-            (Frame::Have { room_id, streams: stored, lamport: None }, r#"{"cmd":"HAVE""#),
+            (
+                Frame::Have { room_id, streams: stored, lamport: None, log_head: None, tips: Vec::new() },
+                r#"{"cmd":"HAVE""#,
+            ),
             (Frame::Want { room_id: None, streams: streams("bob", u64::MAX, &[(1, 1)]) }, r#"{"cmd":"WANT""#),
             (Frame::Lines { room_id: None, messages }, r#"{"cmd":"LINES""#),
             (Frame::Message(message()), r#"{"cmd":"MESSAGE","room":"sala""#),

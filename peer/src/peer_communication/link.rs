@@ -1,7 +1,7 @@
 //! One link: an authenticated connection between two peers.
 //! It reports the frames that the peer sends and writes the peer's send queue, until either side ends.
 
-use commons::limits::{BATCH_BYTES, BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX};
+use commons::limits::{BATCH_BYTES, BATCH_LINES, LEGACY_PACE, SPANS_MAX, TEXT_MAX, TIPS_MAX};
 use commons::net::connection::{Connection, FrameReader, FrameWriter};
 use commons::net::frame::{Frame, FrameError};
 use commons::net::socket::Socket;
@@ -88,8 +88,17 @@ async fn read<R: AsyncRead + Unpin>(
             Ok(PeerMessage::Lines { room_id, messages }) if modern => {
                 parse_batch(slot, room_id, messages, true)
             }
-            Ok(PeerMessage::Have { room_id, streams, lamport }) if modern && is_bounded(&streams) => {
-                Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport })
+            Ok(PeerMessage::Have { room_id, streams, lamport, log_head, mut tips })
+                if modern && is_bounded(&streams) =>
+            {
+                tips.truncate(TIPS_MAX);
+                Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport, log_head, tips })
+            }
+            Ok(PeerMessage::RoomLog { room_id, after }) if modern => {
+                Some(LinkReport::LogRequested { from: slot.user.clone(), room_id, after })
+            }
+            Ok(PeerMessage::Entries { room_id, entries, log_head }) if modern => {
+                Some(LinkReport::Entries { from: slot.user.clone(), room_id, entries, log_head })
             }
             Ok(PeerMessage::Want { room_id, streams }) if modern && is_bounded(&streams) => {
                 Some(LinkReport::Want { from: slot.user.clone(), room_id, streams })
@@ -393,7 +402,8 @@ mod tests {
         let have = |pieces: usize| {
             let spans = (0..pieces as u64).map(|n| (2 * n + 1, 2 * n + 1)).collect();
             let streams = vec![StreamSpans { username: "bob".into(), incarnation: Incarnation(1), spans }];
-            [PeerMessage::Have { room_id: None, streams, lamport: None }]
+            let (log_head, tips) = (None, Vec::new());
+            [PeerMessage::Have { room_id: None, streams, lamport: None, log_head, tips }]
         };
         assert!(reports_of(Dialect::Full, &have(SPANS_MAX + 1)).await.is_empty());
         assert_eq!(reports_of(Dialect::Full, &have(SPANS_MAX)).await.len(), 1, "the control");

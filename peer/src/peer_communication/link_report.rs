@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use commons::limits::BATCH_LINES;
 use commons::names::Username;
-use commons::protocol::provenance::StreamSpans;
+use commons::protocol::provenance::{StreamSpans, StreamTip};
+use commons::room_log::entry::SignedEntry;
+use commons::room_log::head::SignedHead;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
@@ -43,6 +45,30 @@ pub(crate) enum LinkReport {
         streams: Vec<StreamSpans>,
         /// The highest Lamport time of the conversation that the peer knows.
         lamport: Option<u64>,
+        /// The last entry of the room's log that the peer knows, as the tracker signed it.
+        log_head: Option<Box<SignedHead>>,
+        /// The last messages of streams, at most `TIPS_MAX`.
+        tips: Vec<StreamTip>,
+    },
+    /// ROOM_LOG: a peer requests entries of a room's log.
+    LogRequested {
+        /// The user at the other end.
+        from: Username,
+        /// The room's id.
+        room_id: Uuid,
+        /// The epoch after which the entries are wanted.
+        after: u64,
+    },
+    /// ENTRIES: a peer sends entries of a room's log.
+    Entries {
+        /// The user at the other end.
+        from: Username,
+        /// The room's id.
+        room_id: Uuid,
+        /// The entries, which nobody has checked yet.
+        entries: Vec<SignedEntry>,
+        /// The last entry of the log that the peer knows.
+        log_head: Box<SignedHead>,
     },
     /// WANT: a peer requests messages of a conversation.
     Want {

@@ -13,14 +13,11 @@ use commons::room_log::log::RoomLog;
 use commons::room_log::state::room_id;
 
 use crate::handlers::outcome::{Outcome, ReplyBody, RequestError};
-use crate::limits::{ENTRY_AHEAD_MAX, PAGE_BYTES, PAGE_ENTRIES};
+use crate::limits::ENTRY_AHEAD_MAX;
 use crate::login::SignedIn;
 use crate::repositories::peer::PeerRepository;
 use crate::repositories::room::{RoomFailure, RoomRepository, is_shown_to};
 use crate::repositories::room_log::{extended, in_log_time};
-
-/// The size of an entry's quotation marks and comma in a list, in bytes.
-const LISTED_ENTRY_FRAME: usize = 3;
 
 /// Answers requests about the logs of rooms.
 #[derive(Debug)]
@@ -171,16 +168,8 @@ impl RoomLogHandler {
     pub(crate) fn page(&self, name: &RoomName, after: u64) -> Result<LogPage, RequestError> {
         let room = self.rooms.room(name).ok_or(RoomFailure::NotFound)?;
         let Some(log) = room.log else { return Ok(LogPage { entries: Vec::new(), head: None, more: false }) };
-        let (wanted, mut left) = (log.after(after), PAGE_BYTES);
-        // The first entry always fits.
-        let fits = |entry: &&SignedEntry| {
-            let length = 2 * entry.to_bytes().len() + LISTED_ENTRY_FRAME;
-            let fits = left >= length;
-            left = left.saturating_sub(length);
-            fits
-        };
-        let entries: Vec<_> = wanted.iter().take(PAGE_ENTRIES).take_while(fits).cloned().collect();
-        let more = entries.len() < wanted.len();
+        let entries = log.page(after).to_vec();
+        let more = entries.len() < log.after(after).len();
         Ok(LogPage { entries, head: Some(log.head().sign(&self.key)), more })
     }
 

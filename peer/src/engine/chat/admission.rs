@@ -31,6 +31,7 @@ impl Chat {
             Some(Some(room))
                 if room.has_member(&inbound.from)
                     && self.synced.get(&room.id) == Some(&room.order())
+                    && !is_later(room, &inbound)
                     && !self.held_back.holds(&inbound, now) =>
             {
                 Some((ConversationId::Room(room.id), Some(room.name.clone()), inbound))
@@ -40,6 +41,14 @@ impl Chat {
                 None
             }
         }
+    }
+
+    /// Returns the room of messages that were signed under an entry of its log which is not known here yet. They are held
+    /// back.
+    pub(crate) fn room_of_later_epoch(&self, inbound: &Inbound) -> Option<Uuid> {
+        let InboundMessages::Signed(batch) = &inbound.messages else { return None };
+        let room = self.room_by_id(batch.room_id?)?;
+        (room.has_member(&inbound.from) && is_later(room, inbound)).then_some(room.id)
     }
 
     /// Returns the rooms whose current revision the history has not noted, and the ids of those that no longer
@@ -79,6 +88,12 @@ impl Chat {
         let held_back = self.held_back.take(now);
         held_back.into_iter().filter_map(|(since, inbound)| self.admit(inbound, since)).collect()
     }
+}
+
+/// Returns whether messages were signed under a later entry of a room's log than the known ones.
+fn is_later(room: &RoomSnapshot, inbound: &Inbound) -> bool {
+    let (Some(log), InboundMessages::Signed(batch)) = (room.log, &inbound.messages) else { return false };
+    batch.messages.iter().any(|message| message.provenance.revision > log.epoch)
 }
 
 #[cfg(test)]

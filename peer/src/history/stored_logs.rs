@@ -8,7 +8,7 @@ use rusqlite::{Result, params};
 
 use crate::history::rows::limit;
 use crate::history::tables::Tables;
-use crate::limits::KEPT_LOGS_MAX;
+use crate::limits::STORED_LOGS_MAX;
 
 impl Tables {
     /// Writes the entries of a log that are not written yet. A log only grows.
@@ -24,12 +24,12 @@ impl Tables {
     }
 
     /// Returns the logs of all rooms. Surplus ones of rooms that the user left first are deleted.
-    pub(crate) fn kept_logs(&self) -> Result<Vec<Arc<RoomLog>>> {
+    pub(crate) fn stored_logs(&self) -> Result<Vec<Arc<RoomLog>>> {
         self.db.execute(
             "DELETE FROM logs WHERE conversation IN (
                  SELECT DISTINCT conversation FROM logs WHERE conversation NOT IN (SELECT conversation FROM rooms)
                  ORDER BY conversation DESC LIMIT -1 OFFSET ?1)",
-            [limit(KEPT_LOGS_MAX)],
+            [limit(STORED_LOGS_MAX)],
         )?;
         let mut query =
             self.db.prepare("SELECT conversation, entry FROM logs ORDER BY conversation, epoch")?;
