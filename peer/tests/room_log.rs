@@ -142,6 +142,23 @@ async fn log_is_known_again_after_a_restart() {
 }
 
 #[tokio::test]
+async fn member_enters_again_on_a_device_that_knows_no_room() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob] = [tracker.peer("ana").await, tracker.peer("bob").await];
+    create(&mut ana, "sala", Policy::Open).await;
+    bob.join("sala").await;
+    let before = report(&ana).await;
+    let mut elsewhere = bob.elsewhere().await;
+    elsewhere.run(Command::Join { room: room("sala") }).await.unwrap();
+    elsewhere.until(|event| matches!(event, Event::RoomEntered { .. })).await;
+    assert_eq!(report(&elsewhere).await.head, before.head, "no entry was needed");
+    // Control: a user who is no member joins by an entry.
+    let mut carla = tracker.peer("carla").await;
+    carla.join("sala").await;
+    assert_eq!(report(&carla).await.epoch, before.epoch + 1);
+}
+
+#[tokio::test]
 async fn room_without_a_log_has_no_owner_commands() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;

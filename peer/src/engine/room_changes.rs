@@ -171,7 +171,8 @@ impl Engine {
         }
     }
 
-    /// Returns the entry by which this user makes a change, for this device to sign; `None` if the room has no log.
+    /// Returns the entry by which this user makes a change, for this device to sign; `None` if the room has no log, or if a
+    /// member joins again.
     pub(crate) fn next_entry(
         &self,
         name: &RoomName,
@@ -183,6 +184,10 @@ impl Engine {
         let change = match intent {
             RoomIntent::Join => {
                 self.check_owner(state)?;
+                // A member enters again without an entry, for example on another device.
+                if state.members().contains_key(self.chat.me()) {
+                    return Ok(None);
+                }
                 Change::Joined { keys: vec![self.own_key], endorsements: Vec::new() }
             }
             RoomIntent::Leave => Change::Left,

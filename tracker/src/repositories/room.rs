@@ -77,11 +77,11 @@ pub(crate) fn is_shown_to(room: &Room, viewer: Option<&Peer>) -> bool {
 /// open and allows legacy clients. A member may always join again, which changes nothing.
 pub(crate) fn may_join_unsigned(room: &Room, username: &Username) -> Result<(), RoomFailure> {
     let Some(state) = room.log.as_ref().map(|log| log.state()) else { return Ok(()) };
-    if !state.allows_legacy() {
-        return Err(RoomFailure::NotSigned);
-    }
     if room.is_member(username) {
         return Ok(());
+    }
+    if !state.allows_legacy() {
+        return Err(RoomFailure::NotSigned);
     }
     if state.banned().contains(username) {
         return Err(Refusal::Banned.into());
