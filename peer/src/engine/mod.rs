@@ -171,6 +171,10 @@ impl Engine {
         if !engine.omits(Omission::RememberRooms) {
             engine.chat.remember(opened.rooms.clone());
         }
+        #[cfg(test)]
+        {
+            engine.room_logs.omission = start.omission;
+        }
         engine.room_logs.resume(&opened.logs);
         let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {

@@ -89,6 +89,22 @@ pub(crate) enum Omission {
     CompareHeads,
     /// Members compare the last messages of each author.
     CompareTips,
+    /// A user whom only the tracker lists is no member of a room with a log.
+    GhostFilter,
+    /// A member whom the tracker leaves out stays a member.
+    MembersOfLog,
+    /// The time of joining is that of the log.
+    SinceOfLog,
+    /// Only the keys of the log count.
+    KeysOfLog,
+    /// The signature of an entry is checked.
+    #[cfg(test)]
+    EntrySignatures,
+    /// A state of the log that is older than the known one is ignored.
+    #[cfg(test)]
+    NewestState,
+    /// After a split view nothing is written before the user has looked at the room.
+    SplitStops,
 }
 
 impl Omission {

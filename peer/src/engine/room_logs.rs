@@ -23,6 +23,8 @@ use commons::snapshot::{LogPosition, Member, RoomSnapshot};
 use uuid::Uuid;
 
 use crate::engine::log_warning::LogWarning;
+use crate::engine::omission::Omission;
+use crate::identity::known_keys::Announcement;
 use crate::limits::{LOG_WARNINGS_MAX, STORED_LOGS_MAX};
 
 /// The version of the ids of rooms with a log.
@@ -41,6 +43,9 @@ pub(crate) struct RoomLogs {
     /// The rooms of which the tracker has shown two different states.
     split: BTreeSet<Uuid>,
     warned: BTreeSet<(Uuid, LogWarning)>,
+    /// A rule that a control of the simulation leaves out.
+    #[cfg(test)]
+    pub(in crate::engine) omission: Option<Omission>,
 }
 
 /// The result of the comparison of a head with the own log.
@@ -122,7 +127,7 @@ impl RoomLogs {
                 let warnings = if is_plain { Vec::new() } else { self.warn(id, [LogWarning::NoLog]) };
                 return Checked { room: is_plain.then_some(shown), warnings, ..Checked::default() };
             };
-            let room = Some(proven(log.state(), &shown));
+            let room = Some(self.proven(log.state(), &shown));
             return Checked { room, warnings: self.warn(id, [LogWarning::NoLog]), ..Checked::default() };
         };
         let Some(log) = known else {
@@ -130,7 +135,11 @@ impl RoomLogs {
             self.waiting.insert(id, shown);
             return Checked { wanted, ..Checked::default() };
         };
-        let (head, room) = (log.head(), Some(proven(log.state(), &shown)));
+        #[cfg(test)]
+        if position.epoch < log.head().epoch && self.omits(Omission::NewestState) {
+            return Checked { room: Some(self.at_epoch(log, position.epoch, &shown)), ..Checked::default() };
+        }
+        let (head, room) = (log.head(), Some(self.proven(log.state(), &shown)));
         let at_head = Some((log.state().name().clone(), head.epoch));
         let Some(known) = log.digest_at(position.epoch) else {
             self.waiting.insert(id, shown);
@@ -153,7 +162,7 @@ impl RoomLogs {
 
     /// Returns the room of a snapshot with the members that its log proves, or `None` if it has no log.
     pub(crate) fn prove(&self, shown: &RoomSnapshot) -> Option<RoomSnapshot> {
-        self.get(shown.id).map(|log| proven(log.state(), shown))
+        self.get(shown.id).map(|log| self.proven(log.state(), shown))
     }
 
     /// The last entry of a log with the tracker's signature, if this peer has it.
@@ -272,6 +281,12 @@ impl RoomLogs {
     fn add(&mut self, entry: &SignedEntry) -> Result<(), Refusal> {
         let id = room_of(entry);
         match self.logs.get_mut(&id) {
+            #[cfg(test)]
+            Some(log) if self.omission == Some(Omission::EntrySignatures) => {
+                let entries = log.entries().iter().chain([entry]).cloned().collect();
+                *log = Arc::new(RoomLog::from_disk(entries)?);
+                Ok(())
+            }
             Some(log) => Arc::make_mut(log).append(entry.clone()),
             None => {
                 self.logs.insert(id, Arc::new(RoomLog::begin(entry.clone())?));
@@ -311,61 +326,90 @@ fn ghosts(state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
     names.filter(is_unproven).cloned().map(LogWarning::Ghost).collect()
 }
 
-/// The room with the members of its log. Presence and addresses come from the snapshot.
-fn proven(state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
-    let signed = state.members().iter().map(|(name, member)| {
-        let of_tracker = shown.members.iter().find(|shown| shown.username == *name);
-        Member {
-            username: name.clone(),
-            connected: of_tracker.is_some_and(|shown| shown.connected),
-            since: member.since,
-            keys: keys(state, name, of_tracker),
-            endorsements: of_tracker.map(|shown| shown.endorsements.clone()).unwrap_or_default(),
-            in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
+impl RoomLogs {
+    /// The room with the members of its log. Presence and addresses come from the snapshot.
+    fn proven(&self, state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
+        let is_shown = |name: &Username| shown.has_member(name) || !self.omits(Omission::MembersOfLog);
+        let signed = state.members().iter().filter(|(name, _)| is_shown(name)).map(|(name, member)| {
+            let of_tracker = shown.members.iter().find(|shown| shown.username == *name);
+            let of_omission = of_tracker.filter(|_| self.omits(Omission::SinceOfLog));
+            Member {
+                username: name.clone(),
+                connected: of_tracker.is_some_and(|shown| shown.connected),
+                since: of_omission.map_or(member.since, |shown| shown.since),
+                keys: self.keys(state, name, of_tracker.map(Announcement::from).as_ref()),
+                endorsements: of_tracker.map(|shown| shown.endorsements.clone()).unwrap_or_default(),
+                in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
+            }
+        });
+        let is_unsigned = |member: &&Member| {
+            let name = &member.username;
+            let is_allowed = state.allows_legacy() || self.omits(Omission::GhostFilter);
+            is_allowed && !state.members().contains_key(name) && !state.banned().contains(name)
+        };
+        let head = state.head();
+        // A member who does not sign gets nothing from before this state of the log.
+        let unsigned = shown.members.iter().filter(is_unsigned).cloned();
+        let unsigned = unsigned.map(|member| Member { since: head.epoch, ..member });
+        let mut members: Vec<Member> = signed.chain(unsigned).collect();
+        members.sort_by_key(|member| (member.username != *state.owner(), member.since));
+        let is_member = |name: &Username| members.iter().any(|member| member.username == *name);
+        let slot = |peer: &Option<commons::peer::Peer>| peer.clone().filter(|peer| is_member(&peer.username));
+        RoomSnapshot {
+            id: shown.id,
+            name: state.name().clone(),
+            revision: shown.revision,
+            capacity: shown.capacity,
+            log: Some(LogPosition::from(head)),
+            owner: state.owner().clone(),
+            peer_owner: slot(&shown.peer_owner),
+            peer_one: slot(&shown.peer_one),
+            peer_two: slot(&shown.peer_two),
+            members,
         }
-    });
-    let is_unsigned = |member: &&Member| {
-        let name = &member.username;
-        state.allows_legacy() && !state.members().contains_key(name) && !state.banned().contains(name)
-    };
-    let head = state.head();
-    // A member who does not sign gets nothing from before this state of the log.
-    let unsigned = shown.members.iter().filter(is_unsigned).cloned();
-    let unsigned = unsigned.map(|member| Member { since: head.epoch, ..member });
-    let mut members: Vec<Member> = signed.chain(unsigned).collect();
-    members.sort_by_key(|member| (member.username != *state.owner(), member.since));
-    let is_member = |name: &Username| members.iter().any(|member| member.username == *name);
-    let slot = |peer: &Option<commons::peer::Peer>| peer.clone().filter(|peer| is_member(&peer.username));
-    RoomSnapshot {
-        id: shown.id,
-        name: state.name().clone(),
-        revision: shown.revision,
-        capacity: shown.capacity,
-        log: Some(LogPosition::from(head)),
-        owner: state.owner().clone(),
-        peer_owner: slot(&shown.peer_owner),
-        peer_one: slot(&shown.peer_one),
-        peer_two: slot(&shown.peer_two),
-        members,
     }
-}
 
-/// The keys of a member: those in the log, and those that they endorse.
-fn keys(state: &RoomState, name: &Username, shown: Option<&Member>) -> Vec<PublicKey> {
-    let mut keys: Vec<_> = state.keys(name).into_iter().flatten().copied().collect();
-    let Some(shown) = shown else { return keys };
-    let others = shown.keys.iter().filter(|key| !keys.contains(key));
-    let announced: Vec<_> = keys.iter().chain(others).copied().collect();
-    // Each round may find a key that the next one needs.
-    for _ in 0..KEYS_PER_USER {
-        for signature in &shown.endorsements {
-            let endorsed = Endorsement::read(name, &announced, signature);
-            let endorsed = endorsed.filter(|it| keys.contains(&it.by) && !keys.contains(&it.key));
-            let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
-            keys.extend(endorsed.map(|it| it.key).filter(|key| !is_revoked(key)));
+    /// The keys of a member: those in the log, and those that they endorse.
+    fn keys(&self, state: &RoomState, name: &Username, shown: Option<&Announcement>) -> Vec<PublicKey> {
+        let mut keys: Vec<_> = state.keys(name).into_iter().flatten().copied().collect();
+        let Some(shown) = shown else { return keys };
+        if self.omits(Omission::KeysOfLog) {
+            return shown.keys.clone();
         }
+        let others = shown.keys.iter().filter(|key| !keys.contains(key));
+        let announced: Vec<_> = keys.iter().chain(others).copied().collect();
+        // Each round may find a key that the next one needs.
+        for _ in 0..KEYS_PER_USER {
+            for signature in &shown.endorsements {
+                let endorsed = Endorsement::read(name, &announced, signature);
+                let endorsed = endorsed.filter(|it| keys.contains(&it.by) && !keys.contains(&it.key));
+                let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
+                keys.extend(endorsed.map(|it| it.key).filter(|key| !is_revoked(key)));
+            }
+        }
+        keys
     }
-    keys
+
+    /// The room as its log proves it up to an epoch, for a control of the simulation.
+    #[cfg(test)]
+    fn at_epoch(&self, log: &RoomLog, epoch: u64, shown: &RoomSnapshot) -> RoomSnapshot {
+        let entries = log.entries().iter().filter(|entry| entry.entry.epoch <= epoch).cloned().collect();
+        let known = RoomLog::from_disk(entries);
+        self.proven(known.as_ref().map_or(log.state(), RoomLog::state), shown)
+    }
+
+    /// Whether this test variant leaves out a rule.
+    #[cfg(test)]
+    fn omits(&self, rule: Omission) -> bool {
+        self.omission == Some(rule)
+    }
+
+    /// Always returns false outside the tests.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the tests' variant reads it")]
+    const fn omits(&self, _: Omission) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

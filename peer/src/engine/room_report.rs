@@ -10,11 +10,13 @@ use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
 use crate::api::room_command::{ReportedMember, RoomReport};
 use crate::engine::Engine;
+use crate::engine::omission::Omission;
 
 impl Engine {
     /// Whether the tracker has shown two different states of a room, and the user has not looked at it since.
     pub(in crate::engine) fn is_split(&self, name: &RoomName) -> bool {
-        self.chat.rooms().any(|room| room.name == *name && self.room_logs.is_split(room.id))
+        let mut rooms = self.chat.rooms().filter(|_| !self.omits(Omission::SplitStops));
+        rooms.any(|room| room.name == *name && self.room_logs.is_split(room.id))
     }
 
     /// Describes a room in which the user is. After a split view the user may write there again.
