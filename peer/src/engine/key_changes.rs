@@ -16,7 +16,10 @@ impl Engine {
         announced: &Announcement,
         effects: &mut Effects,
     ) {
-        let update = self.keys.announce(user, announced);
+        // At a first meeting the key is pinned. The tracker could slip in one of its own for a member of a room with a log.
+        let is_met = self.keys.pins().contains_key(user);
+        let proven = (!is_met).then(|| self.room_logs.announcement(self.chat.rooms(), user, announced));
+        let update = self.keys.announce(user, proven.as_ref().unwrap_or(announced));
         self.on_key_update(user, update, effects);
     }
 

@@ -277,6 +277,22 @@ impl RoomLogs {
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
     }
 
+    /// The keys of a user who was never met, as the tracker announces them: in a room with a log only those of the log.
+    pub(crate) fn announcement<'a>(
+        &self,
+        rooms: impl Iterator<Item = &'a RoomSnapshot>,
+        user: &Username,
+        announced: &Announcement,
+    ) -> Announcement {
+        let states = rooms.filter_map(|room| Some(self.logs.get(&room.id)?.state()));
+        let mut states = states.filter(|state| state.members().contains_key(user)).peekable();
+        if states.peek().is_none() {
+            return announced.clone();
+        }
+        let proven: BTreeSet<_> = states.flat_map(|state| self.keys(state, user, Some(announced))).collect();
+        Announcement { keys: proven.into_iter().collect(), endorsements: announced.endorsements.clone() }
+    }
+
     /// Adds the next entry of a log. A known log is never begun anew.
     fn add(&mut self, entry: &SignedEntry) -> Result<(), Refusal> {
         let id = room_of(entry);
@@ -597,6 +613,18 @@ mod tests {
         let empty = Reply { entries: Some(Vec::new()), ..page(&new, 1) };
         assert_eq!(logs.read(&sala(), 1, &empty), (None, Vec::new()));
         assert_eq!(logs.wanted().len(), 1, "the next tick asks again");
+    }
+
+    #[test]
+    fn lookup_adds_no_key_to_those_of_the_log() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let (logs, room) = (knowing(&log), shown(&log, 5, &["ana", "bob"]));
+        let made_up = Announcement { keys: vec![seed(8).public_key()], endorsements: Vec::new() };
+        let keys = |user: Username| logs.announcement([&room].into_iter(), &user, &made_up).keys;
+        assert_eq!(keys(user("bob")), [seed(2).public_key()]);
+        // Control: the tracker's word counts for users of whom no log says anything.
+        assert_eq!(keys(user("dora")), made_up.keys);
+        assert_eq!(logs.announcement([].into_iter(), &user("bob"), &made_up), made_up);
     }
 
     #[test]
