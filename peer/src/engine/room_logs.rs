@@ -14,7 +14,7 @@ use commons::keys::PublicKey;
 use commons::limits::KEYS_PER_USER;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::Reply;
-use commons::room_log::entry::{Change, SignedEntry};
+use commons::room_log::entry::{Change, FIRST_EPOCH, SignedEntry};
 use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
@@ -217,7 +217,8 @@ impl RoomLogs {
     }
 
     /// Adds the entries of a page of the log of this room after an epoch. Entries that are known are skipped, and those of
-    /// other rooms are invalid. Returns the room, if it has a log that has grown, and the contradictions.
+    /// other rooms are invalid. A page that begins later was asked for before the log was forgotten, so it is no lie.
+    /// Returns the room, if it has a log that has grown, and the contradictions.
     pub(crate) fn read(
         &mut self,
         name: &RoomName,
@@ -232,7 +233,7 @@ impl RoomLogs {
         for entry in reply.entries.iter().flatten() {
             if room_of(entry) != id {
                 invalid = true;
-            } else if self.get(id).is_none_or(|log| log.head().epoch < entry.entry.epoch) {
+            } else if self.next_epoch(id) == entry.entry.epoch {
                 invalid |= self.add(entry).is_err();
             }
         }
@@ -244,7 +245,7 @@ impl RoomLogs {
             return (None, self.warn(id, [LogWarning::Invalid]));
         }
         let Some(known) = self.logs.get(&id).map(|log| log.head().epoch) else {
-            return (None, self.warn(id, [LogWarning::Invalid]));
+            return (None, self.warn(id, invalid.then_some(LogWarning::Invalid)));
         };
         if is_new {
             self.candidate = Some(id);
@@ -275,6 +276,11 @@ impl RoomLogs {
     pub(crate) fn wanted(&self) -> Vec<(RoomName, u64)> {
         let epoch = |id: &Uuid| self.logs.get(id).map_or(0, |log| log.head().epoch);
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
+    }
+
+    /// The epoch of the next entry of a log.
+    fn next_epoch(&self, room: Uuid) -> u64 {
+        self.logs.get(&room).map_or(FIRST_EPOCH, |log| log.head().epoch + 1)
     }
 
     /// The keys of a user who was never met, as the tracker announces them: in a room with a log only those of the log.
@@ -432,7 +438,7 @@ impl RoomLogs {
 mod tests {
     use commons::digest::Digest;
     use commons::keys::{Seed, Signature};
-    use commons::room_log::entry::{Creation, Entry, FIRST_EPOCH};
+    use commons::room_log::entry::{Creation, Entry};
     use commons::room_log::facts::Policy;
 
     use super::*;
@@ -613,6 +619,17 @@ mod tests {
         let empty = Reply { entries: Some(Vec::new()), ..page(&new, 1) };
         assert_eq!(logs.read(&sala(), 1, &empty), (None, Vec::new()));
         assert_eq!(logs.wanted().len(), 1, "the next tick asks again");
+    }
+
+    #[test]
+    fn page_of_a_forgotten_log_is_no_lie() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let mut logs = knowing(&log);
+        logs.logs.clear();
+        assert_eq!(logs.read(&sala(), 1, &page(&log, 1)), (None, Vec::new()), "it was asked for before");
+        assert_eq!(logs.get(log.state().id()), None);
+        // Control: the whole log is read again.
+        assert_eq!(logs.read(&sala(), 0, &page(&log, 0)), (Some(log.state().id()), Vec::new()));
     }
 
     #[test]
