@@ -247,7 +247,8 @@ impl RoomLogs {
         let Some(known) = self.logs.get(&id).map(|log| log.head().epoch) else {
             return (None, self.warn(id, invalid.then_some(LogWarning::Invalid)));
         };
-        if is_new {
+        // A user who joins reads from the beginning, also if the log is known from an earlier stay.
+        if is_new || after == 0 {
             self.candidate = Some(id);
         }
         let has_grown = before != Some(known);
@@ -630,6 +631,15 @@ mod tests {
         assert_eq!(logs.get(log.state().id()), None);
         // Control: the whole log is read again.
         assert_eq!(logs.read(&sala(), 0, &page(&log, 0)), (Some(log.state().id()), Vec::new()));
+    }
+
+    #[test]
+    fn known_log_is_a_candidate_again_for_a_user_who_comes_back() {
+        let log = log(Policy::Open, &[joins("bob", 2)]);
+        let mut logs = knowing(&log);
+        assert_eq!(logs.candidate(&sala()), None, "only the log that was read last");
+        assert_eq!(logs.read(&sala(), 0, &page(&log, 0)), (None, Vec::new()));
+        assert_eq!(logs.candidate(&sala()).map(|log| &**log), Some(&log));
     }
 
     #[test]
