@@ -110,7 +110,7 @@ pub(crate) enum Omission {
 impl Omission {
     /// All of them, each with the seed of a world that finds it out.
     #[cfg(test)]
-    pub(crate) const ALL: [(Self, u64); 40] = [
+    pub(crate) const ALL: [(Self, u64); 48] = [
         (Self::PendingAtLink, 2),
         (Self::RoomAgain, 7),
         (Self::RefusedMessage, 22),
@@ -137,7 +137,7 @@ impl Omission {
         (Self::CountMissed, 0),
         (Self::CountBacklog, 0),
         (Self::AnnouncedIsLate, 5),
-        (Self::OpensAtResume, 127),
+        (Self::OpensAtResume, 139),
         (Self::Comparison, 3),
         (Self::HandOver, 3),
         (Self::HandOverToMembers, 3),
@@ -151,5 +151,13 @@ impl Omission {
         (Self::Written, 14),
         (Self::HideRooms, 14),
         (Self::ShowsAgain, 14),
+        (Self::CompareHeads, 65),
+        (Self::GhostFilter, 84),
+        (Self::MembersOfLog, 86),
+        (Self::SinceOfLog, 63),
+        (Self::KeysOfLog, 87),
+        (Self::EntrySignatures, 89),
+        (Self::NewestState, 88),
+        (Self::SplitStops, 64),
     ];
 }

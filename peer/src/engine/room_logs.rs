@@ -418,7 +418,7 @@ impl RoomLogs {
     fn at_epoch(&self, log: &RoomLog, epoch: u64, shown: &RoomSnapshot) -> RoomSnapshot {
         let entries = log.entries().iter().filter(|entry| entry.entry.epoch <= epoch).cloned().collect();
         let known = RoomLog::from_disk(entries);
-        self.proven(known.as_ref().map_or(log.state(), RoomLog::state), shown)
+        self.proven(known.as_ref().map_or_else(|_| log.state(), RoomLog::state), shown)
     }
 
     /// Whether this test variant leaves out a rule.

@@ -1,14 +1,16 @@
 //! The frames that a malicious peer sends in the simulation.
 
 use chrono::DateTime;
+use commons::digest::Digest;
 use commons::incarnation::Incarnation;
 use commons::names::Username;
 use commons::protocol::provenance::{Provenance, StreamSpans};
 use uuid::Uuid;
 
+use crate::history::conversation::ConversationId;
 use crate::history::message::{NO_DIGEST, SignedMessage, Text};
 use crate::history::signed_batch;
-use crate::history::testing::{device, key, room, user};
+use crate::history::testing::{device, key, user};
 use crate::simulation::simulated_peer::Packet;
 
 /// The text of every forged message.
@@ -47,15 +49,20 @@ pub(crate) fn streams(frame: &Packet) -> Vec<StreamSpans> {
     messages.iter().take(1).map(stream).collect()
 }
 
-/// Returns a message with a valid signature, at a revision at which its author was not a member.
-pub(crate) fn message(by: &Username, revision: u64, number: u64) -> SignedMessage {
+/// Returns a message with a valid signature, for this room and this state of it: a revision, or an entry of the log.
+pub(crate) fn message(
+    by: &Username,
+    room: Uuid,
+    (revision, head): (u64, Option<Digest>),
+    number: u64,
+) -> SignedMessage {
     let provenance = Provenance {
         incarnation: Incarnation(number),
         seq: 1,
         lamport: 1,
         revision,
         heads: Vec::new(),
-        head: None,
+        head,
         previous: Some(NO_DIGEST),
         device: Some(device(by.as_str())),
         signature: None,
@@ -67,7 +74,9 @@ pub(crate) fn message(by: &Username, revision: u64, number: u64) -> SignedMessag
         text: Text::Plain(FORGED.into()),
         provenance,
     };
-    let chain = signed_batch::chain(&room(), &user("ana"), std::slice::from_ref(&message)).unwrap();
+    let chain =
+        signed_batch::chain(&ConversationId::Room(room), &user("ana"), std::slice::from_ref(&message))
+            .unwrap();
     message.provenance.signature = Some(signed_batch::sign(&key(by.as_str()), &chain.tip()));
     message
 }

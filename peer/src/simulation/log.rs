@@ -11,6 +11,8 @@ use crate::api::Event;
 use crate::api::conversation::Conversation;
 use crate::api::undeliverable::Undeliverable;
 use crate::history::report::{GivenUp, Report};
+use crate::history::testing::user;
+use crate::simulation::simulated_peer::NAMES;
 
 /// A message of another user that was shown.
 #[derive(Debug, Clone)]
@@ -24,6 +26,12 @@ pub(crate) struct Shown {
     /// The number of earlier messages that the event said were missing.
     pub(crate) missing: u64,
 }
+
+/// The code of a warning about the tracker, and the user whom it names.
+pub(crate) type Warning = (&'static str, Option<Username>);
+
+/// The codes of the warnings of contradictions between the tracker and the log of a room.
+const WARNINGS: [&str; 6] = ["GHOST", "LOG_MISSING", "LOG_OLDER", "LOG_INVALID", "SPLIT_VIEW", "OTHER_LOG"];
 
 /// The messages of a conversation that were announced as missed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +67,12 @@ pub(crate) struct Log {
     pub(crate) missed: BTreeMap<(u32, Conversation), Missed>,
     /// The number of messages that were held because the recipient's key had changed.
     pub(crate) held: usize,
+    /// The warnings of contradictions between the tracker and the log of the room, by run of the program.
+    pub(crate) warnings: Vec<(u32, Warning)>,
+    /// The users of whom the user was warned because of another key.
+    pub(crate) key_changes: Vec<Username>,
+    /// The lies that the tracker told this user, each with the warning to which it may lead.
+    pub(crate) lies: BTreeSet<Warning>,
     /// Events that must never occur in the simulation.
     pub(crate) wrong: Vec<String>,
 }
@@ -95,9 +109,36 @@ impl Log {
                 let missed = self.missed.entry((life, Conversation::Room(room.clone()))).or_default();
                 missed.announced = missed.late;
             }
+            Event::Error { code, message, .. } if WARNINGS.contains(&code.as_str()) => {
+                let code = WARNINGS.into_iter().find(|known| known == code).unwrap_or_default();
+                let named = (code == "GHOST").then(|| {
+                    let is_named = |name: &&&str| message.has_word(name);
+                    NAMES
+                        .iter()
+                        .chain(&["zoe"])
+                        .find(is_named)
+                        .map_or_else(|| user("nobody"), |name| user(name))
+                });
+                self.warnings.push((life, (code, named)));
+            }
+            Event::KeyChanged { peer, .. } => self.key_changes.push(peer.clone()),
             Event::Error { .. } | Event::Fork { .. } => self.wrong.push(format!("{event:?}")),
             _ => {}
         }
+    }
+
+    /// Returns whether the user was warned in a run of the program.
+    pub(crate) fn is_warned(&self, life: u32, code: &str) -> bool {
+        self.warnings.iter().any(|(at, (warned, _))| (*at, *warned) == (life, code))
+    }
+
+    /// Returns an accusation for which the tracker gave no reason.
+    pub(crate) fn accused(&self, may_change_keys: bool) -> Option<String> {
+        let told = self.warnings.iter().find(|(_, warning)| !self.lies.contains(warning));
+        let is_told = |user: &&Username| !self.lies.contains(&("KEY_CHANGED", Some((*user).clone())));
+        let changed = self.key_changes.iter().find(is_told).filter(|_| !may_change_keys);
+        told.map(|warning| format!("{warning:?} without a lie"))
+            .or_else(|| changed.map(|user| format!("a warning of the key of {user} without a lie")))
     }
 
     /// Notes a report that the engine received.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use commons::digest::Digest;
 use commons::names::Username;
 use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::ChangeKind;
@@ -13,19 +14,25 @@ use uuid::Uuid;
 use crate::api::conversation::Conversation;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Input, Ticket};
+use crate::engine::room_intent::RoomIntent;
 use crate::history::testing::user;
 use crate::simulation::forgery;
 use crate::simulation::log::Shown;
+use crate::simulation::setting::Setting;
 use crate::simulation::tracker_message::TrackerOutput;
 use crate::simulation::world::{Event, PeerIndex, World};
 
 /// The cast: two members who stay, and one whose place changes.
-const ANA: PeerIndex = 0;
-const BOB: PeerIndex = 1;
-const CARLA: PeerIndex = 2;
+pub(crate) const ANA: PeerIndex = 0;
+pub(crate) const BOB: PeerIndex = 1;
+pub(crate) const CARLA: PeerIndex = 2;
 
 /// The time to set the stage, and the time after the last step, in simulated milliseconds.
 const SETTING: u64 = 10_000;
+
+/// The time within which the members of a room with a log set the stage, in simulated milliseconds.
+const SETTLED: u64 = 8_000;
+
 const EPILOGUE: u64 = 12_000;
 
 /// Lookups of one user that a tracker grants within a few seconds.
@@ -66,9 +73,56 @@ pub(crate) enum Scene {
     Crashes,
     /// A message to a legacy client is not called delivered, and is not sent while it would be dropped.
     Legacy,
+    /// A user whom only the tracker lists gets nothing.
+    Ghost,
+    /// The tracker cannot move the time of joining back.
+    MovedSince,
+    /// A member whom the tracker leaves out gets every message.
+    HiddenMember,
+    /// A key that only the tracker names gets nothing.
+    AnotherKey,
+    /// An older state at a restart brings no removed member back.
+    Rollback,
+    /// An entry that nobody has signed changes nothing.
+    ForgedEntry,
+    /// An entry of another room changes nothing.
+    ForeignEntry,
+    /// A withheld entry harms no message of those who know it.
+    WithheldEntry,
+    /// Nothing is written after a split view before the user has looked at the room.
+    SplitHead,
+    /// Two members are shown two logs.
+    Fork,
+    /// A room that the tracker takes away and shows again is the same one.
+    Revival,
+    /// A removed member signs for an epoch of the own membership.
+    RemovedSigner,
+    /// Messages that a member hands on to a removed one are not shown there.
+    HandedOn,
+    /// Messages of another room are refused.
+    ForeignLines,
 }
 
 impl Scene {
+    /// The scenes that need a room with a log.
+    const WITH_LOG: [Self; 14] = [
+        Self::Ghost,
+        Self::MovedSince,
+        Self::HiddenMember,
+        Self::AnotherKey,
+        Self::Rollback,
+        Self::ForgedEntry,
+        Self::ForeignEntry,
+        Self::WithheldEntry,
+        Self::SplitHead,
+        Self::Fork,
+        Self::Revival,
+        Self::RemovedSigner,
+        Self::HandedOn,
+        Self::ForeignLines,
+    ];
+
+    /// The scenes of every room but the last, which needs a room without a log.
     const ALL: [Self; 15] = [
         Self::Absence,
         Self::Newcomer,
@@ -88,17 +142,24 @@ impl Scene {
     ];
 
     /// Returns the scene that follows the trouble of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
-        Self::ALL[(seed % Self::ALL.len() as u64) as usize]
+    pub(crate) fn of(seed: u64, setting: Setting) -> Self {
+        let scene = |scenes: &[Self]| scenes[(seed % scenes.len() as u64) as usize];
+        let without_legacy = &Self::ALL[..Self::ALL.len() - 1];
+        match setting.policy {
+            None => scene(&Self::ALL),
+            Some(_) => scene(&[&Self::WITH_LOG, without_legacy].concat()),
+        }
     }
 }
 
 /// The notes of a scene between its steps.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    ids: Vec<Uuid>,
-    tickets: Vec<Ticket>,
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) tickets: Vec<Ticket>,
     since: u64,
+    /// A state of the room, as a message names it.
+    pub(crate) position: (u64, Option<Digest>),
     stale: Option<TrackerOutput>,
 }
 
@@ -121,6 +182,7 @@ impl World {
             (_, Scene::RoomDeleted) => self.room_deleted(step),
             (_, Scene::Crashes) => self.crashes(step),
             (_, Scene::Legacy) => self.legacy(step),
+            _ => self.play_deception(step),
         };
         match wait {
             Some(wait) => self.at(self.now + wait, Event::Scene(step + 1)),
@@ -131,6 +193,10 @@ impl World {
     /// Lets only the cast be in the room.
     fn set_the_stage(&mut self) -> Option<u64> {
         self.is_calm = true;
+        if self.rooms.state().is_some() {
+            self.settle(&[ANA, BOB, CARLA], self.now + SETTLED);
+            return Some(SETTING);
+        }
         let is_cast = |peer: PeerIndex| peer <= CARLA;
         for leaves in [true, false] {
             for peer in (0..self.stations.len()).filter(|peer| is_cast(*peer) != leaves) {
@@ -146,7 +212,7 @@ impl World {
         self.rooms.members().contains_key(&self.stations[peer].name)
     }
 
-    fn room(&self) -> Conversation {
+    pub(crate) fn room(&self) -> Conversation {
         Conversation::Room(self.rooms.name())
     }
 
@@ -154,20 +220,20 @@ impl World {
         Conversation::Private(self.stations[peer].name.clone())
     }
 
-    fn order(&mut self, peer: PeerIndex, command: EngineCommand) -> Ticket {
+    pub(crate) fn order(&mut self, peer: PeerIndex, command: EngineCommand) -> Ticket {
         let ticket = Ticket(self.number());
         self.with(peer, |program, now, log| program.command(ticket, command, now, log));
         ticket
     }
 
-    fn write(&mut self, peer: PeerIndex, to: &Conversation) {
+    pub(crate) fn write(&mut self, peer: PeerIndex, to: &Conversation) {
         let (id, text) = (Uuid::from_u128(self.rng.u128(..)), format!("line {}", self.number()));
         self.notes.ids.push(id);
         let ticket = self.order(peer, EngineCommand::Say { to: to.clone(), text, id });
         self.notes.tickets.push(ticket);
     }
 
-    fn expect(&mut self, peer: PeerIndex, holds: bool, broken: &str) {
+    pub(crate) fn expect(&mut self, peer: PeerIndex, holds: bool, broken: &str) {
         if !holds {
             let wrong = format!("{:?}: {broken}", self.scene);
             self.stations[peer].log.wrong.push(wrong);
@@ -175,21 +241,21 @@ impl World {
     }
 
     /// Returns the messages of this scene that a user saw in this run of the program.
-    fn seen(&self, peer: PeerIndex) -> Vec<Shown> {
+    pub(crate) fn seen(&self, peer: PeerIndex) -> Vec<Shown> {
         let peer = &self.stations[peer];
         let is_of_scene = |shown: &&Shown| shown.life == peer.life && self.notes.ids.contains(&shown.id);
         peer.log.shown.iter().filter(is_of_scene).cloned().collect()
     }
 
     /// Checks that a user saw all messages of this scene.
-    fn expect_all_seen(&mut self, peer: PeerIndex, broken: &str) {
+    pub(crate) fn expect_all_seen(&mut self, peer: PeerIndex, broken: &str) {
         let others = self.notes.ids.len();
         let seen = self.seen(peer).len();
         self.expect(peer, seen == others, &format!("{broken}: {seen} of {others} messages came"));
     }
 
     /// Checks that a user saw all messages of this scene as new ones, without a gap.
-    fn expect_all_new(&mut self, peer: PeerIndex, broken: &str) {
+    pub(crate) fn expect_all_new(&mut self, peer: PeerIndex, broken: &str) {
         self.expect_all_seen(peer, broken);
         // A gap before the first message may be from the time before the scene.
         let mut seen = self.seen(peer).into_iter().enumerate();
@@ -197,11 +263,11 @@ impl World {
         self.expect(peer, is_new, &format!("{broken}: a message came late or after a gap"));
     }
 
-    fn answer(&self, peer: PeerIndex, ticket: Ticket) -> Option<bool> {
+    pub(crate) fn answer(&self, peer: PeerIndex, ticket: Ticket) -> Option<bool> {
         self.stations[peer].program.as_ref()?.answers.get(&ticket).copied()
     }
 
-    fn start_now(&mut self, peer: PeerIndex) {
+    pub(crate) fn start_now(&mut self, peer: PeerIndex) {
         self.at(self.now, Event::Start(peer));
     }
 
@@ -237,7 +303,8 @@ impl World {
             7 => return Some(2000),
             8 => {
                 self.join_or_leave(CARLA);
-                return Some(45);
+                // Joining a room with a log takes two requests.
+                return Some(if self.setting.policy.is_some() { 180 } else { 45 });
             }
             9 => {
                 self.write(CARLA, &self.room());
@@ -463,6 +530,7 @@ impl World {
                 Some(2000)
             }
             2 => {
+                self.stations[ANA].log.lies.insert(("LOG_OLDER", None));
                 let stale = self.notes.stale.take();
                 stale.into_iter().for_each(|word| self.word(ANA, word, 0));
                 Some(500)
@@ -496,7 +564,7 @@ impl World {
     }
 
     /// Lets a malicious program ask everybody for all messages of the room.
-    fn want_all(&mut self, peer: PeerIndex) {
+    pub(crate) fn want_all(&mut self, peer: PeerIndex) {
         let names: Vec<Username> = [ANA, BOB].map(|peer| self.stations[peer].name.clone()).into();
         let stream = |peer: PeerIndex| {
             let incarnation = self.stations[peer].program.as_ref()?.incarnation();
@@ -511,9 +579,14 @@ impl World {
     fn room_deleted(&mut self, step: u32) -> Option<u64> {
         match step {
             1 => {
-                let update = self.rooms.delete();
-                for peer in [ANA, BOB, CARLA] {
-                    self.word(peer, TrackerOutput::Update(update.clone()), 0);
+                let owner = self.peer(&self.rooms.owner());
+                if self.setting.policy.is_some() {
+                    self.change(owner, RoomIntent::Delete);
+                } else {
+                    let update = self.rooms.delete();
+                    for peer in [ANA, BOB, CARLA] {
+                        self.word(peer, TrackerOutput::Update(update.clone()), 0);
+                    }
                 }
                 Some(12_000)
             }

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use commons::digest::Digest;
 use commons::incarnation::Incarnation;
 use commons::keys::PublicKey;
-use commons::names::Username;
+use commons::names::{RoomName, Username};
 use commons::protocol::provenance::{StreamSpans, StreamTip};
 use commons::room_log::entry::SignedEntry;
 use commons::room_log::head::SignedHead;
@@ -22,6 +23,7 @@ use crate::engine::engine_command::EngineCommand;
 use crate::engine::engine_start::EngineStart;
 use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::omission::Omission;
+use crate::engine::room_intent::RoomIntent;
 use crate::history::conversation::ConversationId;
 use crate::history::history_db::{HistoryDb, InitialState};
 use crate::history::message::SignedMessage;
@@ -179,6 +181,8 @@ pub(crate) struct SimulatedPeer {
     pub(crate) sent: Vec<Sent>,
     /// Users about whom the tracker is asked.
     pub(crate) lookups: Vec<Username>,
+    /// The epochs after which the log of the room is read.
+    pub(crate) log_reads: Vec<u64>,
     /// Links that this side refuses.
     pub(crate) refused_links: Vec<u64>,
     /// Commands that are not answered.
@@ -236,6 +240,7 @@ impl SimulatedPeer {
             shown: 0,
             sent: Vec::new(),
             lookups: Vec::new(),
+            log_reads: Vec::new(),
             refused_links: Vec::new(),
             unanswered: BTreeSet::new(),
             answers: BTreeMap::new(),
@@ -350,12 +355,11 @@ impl SimulatedPeer {
             }
             Effect::KeyReply(_, reply) => self.key_reply = Some(reply),
             Effect::Answer(ticket, outcome) => self.note_answer(ticket, outcome.is_ok(), log),
-            // The rooms of the simulation have no log.
+            Effect::ReadRoomLog(_, after) => self.log_reads.push(after),
             Effect::Acknowledge(..)
             | Effect::DialNow(_)
             | Effect::RetryDials(_)
-            | Effect::EndOtherLinks(..)
-            | Effect::ReadRoomLog(..) => {}
+            | Effect::EndOtherLinks(..) => {}
         }
         None
     }
@@ -409,6 +413,18 @@ impl SimulatedPeer {
         true
     }
 
+    /// Returns whether this user is in a room.
+    pub(crate) fn is_in_a_room(&self) -> bool {
+        self.engine.chat.rooms().next().is_some()
+    }
+
+    /// Returns the last entry of the log of a room, as this user knows it.
+    pub(crate) fn head(&self, room: &RoomName, now: Now) -> Option<(u64, Digest)> {
+        // The next entry of the user names the last one.
+        let next = self.engine.next_entry(room, RoomIntent::Leave, now).ok()??;
+        self.is_in_a_room().then_some((next.epoch - 1, next.previous))
+    }
+
     /// Returns whether a link to this user is wanted.
     pub(crate) fn wants(&self, user: &Username) -> bool {
         self.wanted.contains(user)
@@ -423,18 +439,30 @@ impl SimulatedPeer {
         self.input(Input::KeyRequest(Ticket(0), user.clone(), request), now, log);
     }
 
-    /// Notes that a link came up, whose other side has proven a key. Refuses it if the key is not the user's.
-    pub(crate) fn link_up(&mut self, user: &Username, number: u64, key: PublicKey, now: Now, log: &mut Log) {
+    /// Notes that a link came up, whose other side has proven a key. Refuses it if the key is not the user's. `record` are
+    /// the keys that the tracker names.
+    pub(crate) fn link_up(
+        &mut self,
+        user: &Username,
+        number: u64,
+        (key, record): (PublicKey, Vec<PublicKey>),
+        now: Now,
+        log: &mut Log,
+    ) {
         // Both sides keep the same one of two links.
         if self.link(user).is_some_and(|current| current > number) {
             return;
         }
         self.request_keys(user, KeyRequest::Check(key), now, log);
-        if self.key_reply == Some(KeyReply::Unknown) {
-            let keys = vec![device(user.as_str())];
-            let announced = Announcement { keys, endorsements: Vec::new() };
+        let must_warn = self.key_reply == Some(KeyReply::LookUpAndWarn);
+        if must_warn || matches!(self.key_reply, Some(KeyReply::LookUp | KeyReply::Unknown)) {
+            let announced = Announcement { keys: record, endorsements: Vec::new() };
             self.request_keys(user, KeyRequest::Announce(announced), now, log);
             self.request_keys(user, KeyRequest::Check(key), now, log);
+        }
+        if must_warn && self.key_reply != Some(KeyReply::Yes) {
+            self.request_keys(user, KeyRequest::Warn(key), now, log);
+            return self.refused_links.push(number);
         }
         if self.key_reply != Some(KeyReply::Yes) {
             return self.refused_links.push(number);

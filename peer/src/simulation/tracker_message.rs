@@ -1,10 +1,12 @@
 //! A message of the simulated tracker to a peer.
 
-use commons::names::Username;
-use commons::protocol::with_tracker::{Credentials, Reply, RoomUpdate, TrackerRequest};
+use commons::names::{RoomName, Username};
+use commons::protocol::with_tracker::{Credentials, ErrorCode, Refusal, Reply, RoomUpdate, TrackerRequest};
+use commons::room_log::entry::SignedEntry;
 use commons::snapshot::RoomSnapshot;
 
 use crate::engine::input::Input;
+use crate::tracker_communication::tracker_report::TrackerError;
 
 /// A reply or a push of the tracker.
 #[derive(Debug, Clone)]
@@ -13,6 +15,12 @@ pub(crate) enum TrackerOutput {
     Entered(RoomSnapshot),
     Left(RoomSnapshot),
     Update(RoomUpdate),
+    /// The tracker has accepted an entry of this user. The room is absent if the user is no longer in it.
+    Changed(Box<SignedEntry>, Option<RoomSnapshot>),
+    /// A part of the log of a room, after an epoch.
+    Page(RoomName, u64, Box<Reply>),
+    /// The tracker does not show the log of a room.
+    NoLog(RoomName),
 }
 
 impl TrackerOutput {
@@ -30,8 +38,9 @@ impl TrackerOutput {
                 });
                 let named = rooms.iter().map(|room| (room.name.as_str().to_owned(), room.clone())).collect();
                 let reply = Reply { rooms: Some(named), ..Reply::default() };
-                // A room may be offered instead of entered. The user then enters it.
-                let entered = rooms.into_iter().flat_map(|room| Self::Entered(room).into_inputs(me));
+                // A room may be offered instead of entered. The user then enters it, one with a log by a command.
+                let plain = rooms.into_iter().filter(|room| room.log.is_none());
+                let entered = plain.flat_map(|room| Self::Entered(room).into_inputs(me));
                 std::iter::once(Input::Granted(login, Box::new(reply))).chain(entered).collect()
             }
             Self::Entered(room) => {
@@ -44,6 +53,19 @@ impl TrackerOutput {
                 vec![Input::Granted(leave, Box::default())]
             }
             Self::Update(update) => vec![Input::RoomUpdate(Box::new(update))],
+            Self::Changed(entry, room) => {
+                let change = TrackerRequest::ChangeRoom { entry };
+                vec![Input::Granted(change, Box::new(Reply { room, ..Reply::default() }))]
+            }
+            Self::Page(room, after, reply) => {
+                let read = TrackerRequest::RoomLog { room: room.as_str().to_owned(), after };
+                vec![Input::Granted(read, reply)]
+            }
+            Self::NoLog(room) => {
+                let (msg, code) = ("there is no such room".to_owned(), ErrorCode::RoomNotFound);
+                let refusal = Refusal { msg, code, retry_after_ms: None, until: None, id: None };
+                vec![Input::RoomLogRefused(room, TrackerError::Refused(refusal))]
+            }
         }
     }
 }

@@ -49,6 +49,9 @@ pub(crate) struct Summary {
     /// Messages that were shown before a commit which a crash prevented, and those of them that never came again.
     pub(crate) uncommitted: usize,
     pub(crate) lost_in_crash: usize,
+    /// The entries of the log of the room, and the warnings of contradictions with it.
+    pub(crate) entries: usize,
+    pub(crate) warnings: usize,
 }
 
 /// A promise that a control breaks after the end of a world.
@@ -160,6 +163,8 @@ pub(crate) fn judge(world: &mut World) -> Result<Summary, String> {
 pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<Summary, String> {
     let mut holdings = Vec::new();
     let mut crashes = 0;
+    world.agree()?;
+    let may_change_keys = world.setting.policy.is_none();
     for station in world.stations.drain(..) {
         let Some(mut program) = station.program else { return Err(format!("{} is down", station.name)) };
         crashes += program.life() - 1;
@@ -168,6 +173,9 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
         }
         let mut log = station.log;
         let name = &station.name;
+        if let Some(accused) = log.accused(may_change_keys) {
+            return Err(format!("{name}: {accused}"));
+        }
         let now = Now { instant: Instant::now(), utc: Utc::now() };
         program.finish(now, &mut log);
         if let Some(id) = program.unsent() {
@@ -191,17 +199,21 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
     }
     for holding in &holdings {
         let judged = holding
-            .only_what_was_written(&truth, rooms)
+            .only_what_was_written(&truth, rooms, world.is_forked)
             .and_then(|()| holding.in_order())
+            .and_then(|()| holding.never_goes_back())
             .and_then(|()| holding.shown_once(&truth, &holdings))
-            .and_then(|()| holding.told_once(&holdings, rooms))
-            .and_then(|()| holding.announced_what_came(&truth));
+            // Members of two logs never have all messages of each other.
+            .and_then(|()| if world.is_forked { Ok(()) } else { holding.told_once(&holdings, rooms) })
+            .and_then(|()| if world.is_forked { Ok(()) } else { holding.announced_what_came(&truth) });
         judged.map_err(|why| format!("{}: {why}", holding.name))?;
     }
-    everybody_has_all(&truth, &holdings, rooms)?;
+    if !world.is_forked {
+        everybody_has_all(&truth, &holdings, rooms)?;
+    }
     all_agree(&holdings)?;
     let messages = truth.len();
-    for holding in &mut holdings {
+    for holding in holdings.iter_mut().filter(|_| !world.is_forked) {
         let waits = holding.ledger.transaction(Tables::undelivered).unwrap_or_default();
         if let Some(receipt) = waits.first() {
             return Err(format!(
@@ -210,17 +222,37 @@ pub(crate) fn judge_after(world: &mut World, breach: Option<Breach>) -> Result<S
             ));
         }
     }
-    let mut summary = Summary { messages, crashes, ..Summary::default() };
+    let entries = rooms.log().map_or(0, |log| log.entries().len());
+    let mut summary = Summary { messages, crashes, entries, ..Summary::default() };
     for holding in &holdings {
         summary.delivered += holding.log.delivered.len();
         summary.given_up += holding.log.given_up.len();
         summary.late += holding.messages.values().filter(|message| message.stored.late).count();
         summary.refused += holding.log.refused;
+        summary.warnings += holding.log.warnings.len();
         summary.uncommitted += holding.log.uncommitted.len();
         let lost = holding.log.shown.iter().filter(|shown| !holding.messages.contains_key(&shown.id));
         summary.lost_in_crash += lost.count();
     }
     Ok(summary)
+}
+
+impl World {
+    /// Checks that all members know the last entry of the log of the room.
+    fn agree(&self) -> Result<(), String> {
+        let Some(head) = self.rooms.log().map(|log| (log.head().epoch, log.head().digest)) else {
+            return Ok(());
+        };
+        for peer in (0..self.stations.len()).filter(|_| !self.is_forked) {
+            let station = &self.stations[peer];
+            let known =
+                station.program.as_ref().and_then(|it| it.head(&self.rooms.name(), self.time_of(peer)));
+            if self.rooms.members().contains_key(&station.name) && known != Some(head) {
+                return Err(format!("{} knows {known:?} as the last entry, not {head:?}", station.name));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Holding {
@@ -244,7 +276,12 @@ impl Holding {
 
     /// Checks that every message shown as sent is stored, and that every stored message was written by its author,
     /// for this user, and by a member.
-    fn only_what_was_written(&self, truth: &BTreeMap<Uuid, &Held>, rooms: &Rooms) -> Result<(), String> {
+    fn only_what_was_written(
+        &self,
+        truth: &BTreeMap<Uuid, &Held>,
+        rooms: &Rooms,
+        is_forked: bool,
+    ) -> Result<(), String> {
         if let Some(wrong) = self.log.wrong.first() {
             return Err(wrong.clone());
         }
@@ -262,6 +299,7 @@ impl Holding {
                     true_line.stored.conversation == ConversationId::Private(self.name.clone())
                 }
                 ConversationId::Private(_) => stored.from == self.name,
+                ConversationId::Room(_) if is_forked => true,
                 ConversationId::Room(_) => [&self.name, &stored.from]
                     .iter()
                     .all(|user| rooms.revision_of_joining(*revision, user).is_some()),
@@ -287,6 +325,17 @@ impl Holding {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the user never signed a message under an earlier state of the room than one before.
+    fn never_goes_back(&self) -> Result<(), String> {
+        let own = self.messages.values().filter(|message| message.stored.from == self.name);
+        let mut own: Vec<_> = own.filter(|message| message.stored.conversation.room().is_some()).collect();
+        own.sort_by_key(|message| message.seq);
+        match own.windows(2).find(|pair| pair[0].revision > pair[1].revision) {
+            Some(pair) => Err(format!("{} was signed under an earlier state of the room", pair[1].stored.id)),
+            None => Ok(()),
+        }
     }
 
     /// Checks that each message of others was shown, at most once in each run, and in order unless it was late. Each

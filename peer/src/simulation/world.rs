@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use commons::incarnation::Incarnation;
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::protocol::with_tracker::RoomUpdate;
+use commons::room_log::facts::Policy;
 use commons::snapshot::ChangeKind;
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -20,13 +22,19 @@ use crate::api::conversation::Conversation;
 use crate::api::tracker_loss::TrackerLoss;
 use crate::engine::engine_command::EngineCommand;
 use crate::engine::input::{Input, Now, Ticket};
+use crate::engine::room_intent::RoomIntent;
 use crate::history::history_db::{HistoryDb, Place};
+use crate::history::message::SignedMessage;
 use crate::history::testing::{author, device, user};
+use crate::identity::known_keys::Pin;
 use crate::simulation::Omitted;
 use crate::simulation::forgery;
+use crate::simulation::governance::Attempt;
+use crate::simulation::lie::Lie;
 use crate::simulation::log::Log;
-use crate::simulation::rooms::Rooms;
+use crate::simulation::rooms::{Rooms, creation, had_member};
 use crate::simulation::scenes::{Notes, Scene};
+use crate::simulation::setting::Setting;
 use crate::simulation::simulated_peer::{Disk, NAMES, Packet, Sent, SimulatedPeer};
 use crate::simulation::tracker_message::TrackerOutput;
 use crate::tracker_communication::tracker_report::TrackerError;
@@ -35,8 +43,17 @@ use crate::tracker_communication::tracker_report::TrackerError;
 const TROUBLE: u64 = 40_000;
 const PEACE: u64 = 40_000;
 
+/// The time at which users begin to enter a room with a log, in simulated milliseconds.
+const BEGINNING: u64 = 300;
+
 /// The index of a user in `NAMES`.
 pub(crate) type PeerIndex = usize;
+
+/// Returns the keys that a user knows at the beginning.
+fn pins(me: &str, setting: Setting) -> BTreeMap<Username, Pin> {
+    let others = NAMES.iter().filter(|name| **name != me && setting.policy == Some(Policy::Invite));
+    others.map(|name| (user(name), Pin { keys: vec![device(name)], ..Pin::default() })).collect()
+}
 
 /// A scheduled event of the world.
 #[derive(Debug)]
@@ -82,6 +99,18 @@ pub(crate) enum Event {
     Accept(PeerIndex),
     /// A link that was replaced ends.
     Retire(u64),
+    /// A user tries to change the room with a log.
+    Change(Attempt),
+    /// A request for the entries of the log after an epoch reaches the tracker.
+    ReadLog {
+        by: PeerIndex,
+        call: u64,
+        after: u64,
+    },
+    /// A user enters a room again that this device only offers.
+    Enter(PeerIndex, u32),
+    /// The members change the room until only these are in it, or until the given time.
+    Settle(Vec<PeerIndex>, u64),
     /// Messages were written to the legacy client.
     Written {
         by: PeerIndex,
@@ -144,6 +173,13 @@ pub(crate) struct World {
     links: BTreeMap<u64, Link>,
     /// Frames that an attacker has recorded, at most 17.
     captured: VecDeque<Packet>,
+    pub(crate) setting: Setting,
+    /// The lies that the tracker tells now, each to some users.
+    pub(crate) told: Vec<(Vec<PeerIndex>, Lie)>,
+    /// The links on which somebody with a made-up key poses as a user.
+    pub(crate) impostors: BTreeMap<u64, (Username, PublicKey)>,
+    /// Whether the tracker shows two logs of the room for good. Then the members cannot agree.
+    pub(crate) is_forked: bool,
     omitted: Option<Omitted>,
     /// The events that happened, to find the cause of a failure; empty if they are not wanted.
     pub(crate) trace: Vec<String>,
@@ -151,8 +187,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Creates a world. Its programs leave out the given rule. `is_traced` tells whether it records its events.
-    pub(crate) fn new(seed: u64, omitted: Option<Omitted>, is_traced: bool) -> Self {
+    /// Creates a world. In it everybody knows the keys of all others if the room is for invited users. Its programs leave out the given rule. `is_traced` tells whether it records its events.
+    pub(crate) fn new(seed: u64, setting: Setting, omitted: Option<Omitted>, is_traced: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = rng.usize(3..=NAMES.len());
         let stations = NAMES[..count].iter().map(|name| {
@@ -164,7 +200,7 @@ impl World {
             Station {
                 name: user(name),
                 program: None,
-                disk: Some(Disk { history, opened, pins: BTreeMap::new(), blocked: BTreeSet::new() }),
+                disk: Some(Disk { history, opened, pins: pins(name, setting), blocked: BTreeSet::new() }),
                 log: Log::default(),
                 life: 0,
                 side: false,
@@ -182,7 +218,7 @@ impl World {
             start: Instant::now(),
             now: 0,
             end: u64::MAX,
-            scene: Scene::of(seed),
+            scene: Scene::of(seed, setting),
             notes: Notes::default(),
             is_calm: false,
             push_delay: 0,
@@ -191,17 +227,21 @@ impl World {
             events: BTreeMap::new(),
             numbers: 0,
             stations: stations.collect(),
-            rooms: Rooms::new(&user(NAMES[0])),
+            rooms: Rooms::new(&user(NAMES[0]), setting.policy),
             tracker_side: false,
             links: BTreeMap::new(),
             captured: VecDeque::new(),
+            setting,
+            told: Vec::new(),
+            impostors: BTreeMap::new(),
+            is_forked: false,
             omitted,
             trace: Vec::new(),
             is_traced,
             rng,
         };
         for (peer, name) in NAMES.iter().enumerate().take(count) {
-            if (1..3).contains(&peer) {
+            if (1..3).contains(&peer) && setting.policy.is_none() {
                 world.rooms.join_or_leave(&user(name));
             }
             world.at(0, Event::Start(peer));
@@ -209,6 +249,9 @@ impl World {
             (0..peer).for_each(|other| world.at(0, Event::Dial(other, peer)));
         }
         world.at(100, Event::Fate);
+        if setting.policy.is_some() {
+            world.at(BEGINNING, Event::Settle(vec![0, 1, 2], 10 * BEGINNING));
+        }
         world.at(TROUBLE + PEACE, Event::Scene(0));
         world
     }
@@ -227,7 +270,7 @@ impl World {
         }
     }
 
-    fn is_peace(&self) -> bool {
+    pub(crate) fn is_peace(&self) -> bool {
         self.now >= TROUBLE
     }
 
@@ -245,21 +288,21 @@ impl World {
         self.events.insert((time, number), event);
     }
 
-    fn after(&mut self, wait: std::ops::Range<u64>, event: Event) {
+    pub(crate) fn after(&mut self, wait: std::ops::Range<u64>, event: Event) {
         let time = self.now + self.rng.u64(wait);
         self.at(time, event);
     }
 
-    fn peer(&self, name: &Username) -> PeerIndex {
+    pub(crate) fn peer(&self, name: &Username) -> PeerIndex {
         self.stations.iter().position(|station| station.name == *name).unwrap()
     }
 
-    fn any(&mut self) -> PeerIndex {
+    pub(crate) fn any(&mut self) -> PeerIndex {
         self.rng.usize(..self.stations.len())
     }
 
     /// Returns a delay in milliseconds, usually short and sometimes long.
-    fn delay(&mut self) -> u64 {
+    pub(crate) fn delay(&mut self) -> u64 {
         if self.rng.u8(..) < 12 && !self.is_calm { self.rng.u64(200..2500) } else { self.rng.u64(1..40) }
     }
 
@@ -276,8 +319,8 @@ impl World {
             Event::Up { at, with, link } => {
                 let name = self.stations[with].name.clone();
                 if self.links.contains_key(&link) {
-                    let key = device(name.as_str());
-                    self.with(at, |program, now, log| program.link_up(&name, link, key, now, log));
+                    let keys = (device(name.as_str()), self.record_keys(at, &name));
+                    self.with(at, |program, now, log| program.link_up(&name, link, keys, now, log));
                 }
             }
             Event::Down { at, with, link } => {
@@ -325,15 +368,23 @@ impl World {
                 let Some((legacy, _)) = self.rooms.legacy.clone() else { return };
                 self.with(by, |program, now, log| program.written(&legacy, link, &ids, now, log));
             }
+            Event::Change(attempt) => self.attempt(attempt),
+            Event::ReadLog { by, call, after } => self.show_log(by, call, after),
+            Event::Enter(peer, life) if self.stations[peer].life == life => self.enter_again(peer),
+            Event::Settle(cast, until) => self.settle(&cast, until),
             Event::Scene(step) => self.play(step),
             // These events belong to a run that has crashed.
-            Event::Work(..) | Event::Commit(..) | Event::Receive(..) | Event::Tick(..) | Event::Found(..) => {
-            }
+            Event::Work(..)
+            | Event::Commit(..)
+            | Event::Receive(..)
+            | Event::Tick(..)
+            | Event::Found(..)
+            | Event::Enter(..) => {}
         }
     }
 
     /// Returns the time as a user sees it.
-    fn time_of(&self, peer: PeerIndex) -> Now {
+    pub(crate) fn time_of(&self, peer: PeerIndex) -> Now {
         let utc = DateTime::from_timestamp_millis(
             self.stations[peer].clock_error + 2_000_000_000_000 + self.now as i64,
         );
@@ -349,6 +400,7 @@ impl World {
         let life = station.life;
         let (sent, lookups) = (std::mem::take(&mut program.sent), std::mem::take(&mut program.lookups));
         let refused = std::mem::take(&mut program.refused_links);
+        let log_reads = std::mem::take(&mut program.log_reads);
         let works = program.has_work() && !std::mem::replace(&mut station.works, true);
         let commits = program.is_committing() && !std::mem::replace(&mut station.commits, true);
         let marks = program.has_marks() && !std::mem::replace(&mut station.has_marks, true);
@@ -359,6 +411,7 @@ impl World {
         sent.into_iter().for_each(|sent| self.carry(peer, sent));
         refused.into_iter().for_each(|link| self.break_link(link));
         self.stations[peer].lookups += lookups.len();
+        log_reads.into_iter().for_each(|after| self.read_log(peer, after));
         for wanted in lookups {
             self.after(5..500, Event::Found(peer, life, wanted));
         }
@@ -391,6 +444,15 @@ impl World {
             }
             return self.after(1..40, Event::Written { by: from, link, ids });
         }
+        if let Some((name, key)) = self.impostors.get(&link) {
+            let Packet::Lines { room_id: Some(_), messages, .. } = packet else { return };
+            let is_outside = |revision| !self.rooms.had_key(revision, name, *key);
+            if let Some(message) = messages.iter().find(|message| is_outside(message.provenance.revision)) {
+                let wrong = format!("{} was handed to a key outside its audience", message.id);
+                self.stations[from].log.wrong.push(wrong);
+            }
+            return;
+        }
         let (at, delay) = (self.peer(&to), self.delay());
         let delay = delay + self.slow.filter(|(slow, _)| *slow == at).map_or(0, |(_, delay)| delay);
         if let (Some((id, never)), Packet::Lines { messages, .. }) = (&self.never, &packet)
@@ -401,9 +463,7 @@ impl World {
             self.stations[from].log.wrong.push(wrong);
         }
         if let (false, Packet::Lines { room_id: Some(_), messages, .. }) = (is_forged, &packet)
-            && let Some(message) = messages
-                .iter()
-                .find(|message| self.rooms.revision_of_joining(message.provenance.revision, &to).is_none())
+            && let Some(message) = messages.iter().find(|message| !self.is_audience(message, &to))
         {
             let wrong = format!("{} was sent to {to}, who was not a member when it was written", message.id);
             self.stations[from].log.wrong.push(wrong);
@@ -422,6 +482,22 @@ impl World {
             self.captured.push_front(packet.clone());
         }
         self.at(time, Event::Arrive { at, from, link, packet: Box::new(packet) });
+    }
+
+    /// Returns the last frame on the network that held a message.
+    pub(crate) fn captured_lines(&self, id: Uuid) -> Option<Packet> {
+        let has = |packet: &&Packet| matches!(packet, Packet::Lines { messages, .. } if messages.iter().any(|message| message.id == id));
+        self.captured.iter().find(has).cloned()
+    }
+
+    /// Returns whether a user was a member at the state of the room under which a message was signed.
+    fn is_audience(&self, message: &SignedMessage, user: &Username) -> bool {
+        let revision = message.provenance.revision;
+        let fork = self.fork_of(self.peer(&message.author));
+        match fork {
+            Some(log) => had_member(&log, revision, user),
+            None => self.rooms.revision_of_joining(revision, user).is_some(),
+        }
     }
 
     fn arrive(&mut self, at: PeerIndex, from: PeerIndex, link: u64, packet: Packet) {
@@ -447,7 +523,8 @@ impl World {
         let (life, name) = (station.life, station.name.clone());
         let login = reaches.then(|| {
             self.sign_in(peer);
-            self.rooms_of(peer)
+            let is_creator = life == 1 && peer == 0 && self.setting.policy.is_some();
+            if is_creator { Vec::new() } else { self.rooms_at_sign_in(peer) }
         });
         let (now, omission) = (self.time_of(peer), self.omitted.and_then(Omitted::of_engine));
         let station = &mut self.stations[peer];
@@ -455,12 +532,22 @@ impl World {
             SimulatedPeer::start(disk, (&name, life), login.clone(), omission, now, &mut station.log);
         station.program = Some(program);
         // After a crash, a room may be offered instead of entered. The user then enters it.
-        let entered =
-            login.into_iter().flatten().map(TrackerOutput::Entered).flat_map(|word| word.into_inputs(&name));
-        self.with(peer, |program, now, log| entered.for_each(|input| program.input(input, now, log)));
+        let plain = login.into_iter().flatten().filter(|room| room.log.is_none());
+        let entered: Vec<_> =
+            plain.map(TrackerOutput::Entered).flat_map(|word| word.into_inputs(&name)).collect();
+        self.with(peer, |program, now, log| {
+            entered.into_iter().for_each(|input| program.input(input, now, log));
+        });
+        if let Some(policy) = self.setting.policy {
+            if (life, peer) == (1, 0) {
+                let created = creation(&name, policy, 1);
+                self.word(peer, TrackerOutput::Changed(Box::new(created), Some(self.rooms.snapshot())), 0);
+            }
+            self.after(100..500, Event::Enter(peer, life));
+        }
     }
 
-    fn rooms_of(&self, peer: PeerIndex) -> Vec<commons::snapshot::RoomSnapshot> {
+    pub(crate) fn rooms_of(&self, peer: PeerIndex) -> Vec<commons::snapshot::RoomSnapshot> {
         let is_member = self.rooms.members().contains_key(&self.stations[peer].name);
         is_member.then(|| self.rooms.snapshot()).into_iter().collect()
     }
@@ -489,12 +576,28 @@ impl World {
     }
 
     /// Sends a message of the tracker to a user, with a further delay.
-    pub(crate) fn word(&mut self, at: PeerIndex, word: TrackerOutput, delay: u64) {
+    pub(crate) fn word(&mut self, at: PeerIndex, mut word: TrackerOutput, delay: u64) {
+        self.deceive(at, &mut word);
+        self.send_word(at, word, delay);
+    }
+
+    fn send_word(&mut self, at: PeerIndex, word: TrackerOutput, delay: u64) {
         let delay = self.delay() + delay;
         let Some((call, busy)) = &mut self.stations[at].call else { return };
         *busy = (self.now + delay).max(*busy);
         let (call, time) = (*call, *busy);
         self.at(time, Event::Told { at, call, word: Box::new(word) });
+    }
+
+    /// Returns the number of a user's connection to the tracker.
+    pub(crate) fn call_of(&self, peer: PeerIndex) -> Option<u64> {
+        self.stations[peer].call.map(|(call, _)| call)
+    }
+
+    /// Returns whether a user runs a program that is connected to the tracker.
+    pub(crate) fn reaches_tracker(&self, peer: PeerIndex) -> bool {
+        let station = &self.stations[peer];
+        station.call.is_some() && station.side == self.tracker_side && station.program.is_some()
     }
 
     fn call(&mut self, peer: PeerIndex) {
@@ -505,7 +608,12 @@ impl World {
         match (reaches, station.call) {
             (true, None) => {
                 self.sign_in(peer);
-                self.word(peer, TrackerOutput::SignedIn(self.rooms_of(peer)), 0);
+                let rooms = self.rooms_at_sign_in(peer);
+                self.send_word(peer, TrackerOutput::SignedIn(rooms), 0);
+                if self.setting.policy.is_some() {
+                    let life = self.stations[peer].life;
+                    self.after(100..500, Event::Enter(peer, life));
+                }
             }
             (false, Some(_)) => {
                 self.stations[peer].call = None;
@@ -624,6 +732,8 @@ impl World {
                 self.after(500..12_000, Event::Heal);
             }
             64..72 => self.crash(peer),
+            72..80 if self.setting.policy.is_some() => self.govern(peer),
+            90..93 if self.setting.policy.is_some() => self.tell_a_lie(),
             72..80 => self.join_or_leave(peer),
             80..90 => self.forge(peer),
             90..93 => self.change_key(peer),
@@ -650,11 +760,17 @@ impl World {
     }
 
     pub(crate) fn join_or_leave(&mut self, peer: PeerIndex) {
-        let station = &self.stations[peer];
-        if station.call.is_none() || station.side != self.tracker_side || station.program.is_none() {
+        if !self.reaches_tracker(peer) {
             return;
         }
-        let name = station.name.clone();
+        let name = self.stations[peer].name.clone();
+        if self.rooms.state().is_some() {
+            let is_member = self.rooms.members().contains_key(&name);
+            if !is_member && self.now > TROUBLE + PEACE {
+                self.invite(&name);
+            }
+            return self.change(peer, if is_member { RoomIntent::Leave } else { RoomIntent::Join });
+        }
         let Some(update) = self.rooms.join_or_leave(&name) else { return };
         let room = self.rooms.snapshot();
         let word =
@@ -686,7 +802,7 @@ impl World {
             // A former member could claim that a message is from the time of its membership, so this case is left
             // out.
             if !self.rooms.was_ever_member(&name) {
-                let messages = vec![forgery::message(&name, self.rooms.revision(), number)];
+                let messages = vec![forgery::message(&name, self.rooms.id(), self.rooms.position(), number)];
                 packets.push(Packet::Lines { room_id, messages, late: number.is_multiple_of(2) });
             }
             packets
@@ -712,8 +828,16 @@ impl World {
         self.push(peer, update);
     }
 
-    /// Lets a user accept all changed keys.
+    /// Lets a user accept all changed keys, and look at a room of which the tracker has shown two states.
     fn accept(&mut self, peer: PeerIndex) {
+        let (life, room) = (self.stations[peer].life, self.rooms.name());
+        let is_split = self.stations[peer].log.is_warned(life, "SPLIT_VIEW");
+        if is_split && self.now < TROUBLE + PEACE {
+            let ticket = Ticket(self.number());
+            self.with(peer, |program, now, log| {
+                program.command(ticket, EngineCommand::DescribeRoom(room), now, log);
+            });
+        }
         for other in self.stations.iter().map(|station| station.name.clone()).collect::<Vec<_>>() {
             let ticket = Ticket(self.number());
             self.with(peer, |program, now, log| {
