@@ -5,7 +5,6 @@
 mod common;
 
 use common::{Peer, Tracker, password_of, peer_config, user};
-use commons::names::RoomName;
 use commons::protocol::administration::{BanTarget, NewBan};
 use peer::api::administration::{AdminAnswer, AdminCommand, AdminEvent};
 use peer::api::answer::Answer;
@@ -80,7 +79,7 @@ async fn announcement_and_message_of_the_day_are_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn room_of_a_removed_user_gets_another_owner() {
+async fn room_of_a_removed_user_ends() {
     let tracker = Tracker::start().await;
     let (ana, mut bob, mut carla) =
         (tracker.peer("ana").await, tracker.peer("bob").await, tracker.peer("carla").await);
@@ -88,9 +87,7 @@ async fn room_of_a_removed_user_gets_another_owner() {
     carla.join("sala").await;
     let remove = AdminCommand::AdminRemove { user: user("bob") };
     assert_eq!(administer(&ana, remove).await, Ok(Answer::Done));
-    carla.until(|event| matches!(event, Event::Admin(AdminEvent::RoomOwner { owner, .. }) if *owner == user("carla"))).await;
-    let delete = AdminCommand::AdminDeleteRoom { room: RoomName::parse("sala").unwrap() };
-    assert_eq!(administer(&ana, delete).await, Ok(Answer::Done));
+    // Nobody else can sign that the room has another owner.
     carla.until(|event| matches!(event, Event::RoomDeleted { .. })).await;
 }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::process::{Command as Program, Stdio};
 
 use common::{PATIENCE, Peer, Tracker, password_of, room, say_in, user};
+use commons::room_log::facts::Policy;
 use commons::snapshot::ChangeKind;
 use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
@@ -320,7 +321,7 @@ async fn other_frontend_gets_an_event_for_each_change() {
         id: None,
     };
 
-    run(Command::Create { room: room("equipe"), policy: None }).await;
+    run(Command::Create { room: room("equipe"), policy: Policy::Open }).await;
     expect("a new room", &|e| matches!(e, Event::RoomEntered { .. })).await;
     run(Command::Delete { room: Some(room("equipe")) }).await;
     expect("its deletion", &|e| matches!(e, Event::RoomDeleted { .. })).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+mod raw_client;
 
 use common::{Peer, Tracker, room, user};
 use commons::names::RoomName;
@@ -13,10 +14,12 @@ use peer::api::error::CommandError;
 use peer::api::room_command::{RoomCommand, RoomReport};
 use peer::api::status::Trust;
 use peer::api::{Command, Event};
+use raw_client::{RawLink, sign_in};
+use serde_json::json;
 
 /// Creates a room with a log.
 async fn create(peer: &mut Peer, name: &str, policy: Policy) {
-    peer.run(Command::Create { room: room(name), policy: Some(policy) }).await.unwrap();
+    peer.run(Command::Create { room: room(name), policy }).await.unwrap();
     peer.until(|event| matches!(event, Event::RoomEntered { room } if room.name.as_str() == name)).await;
 }
 
@@ -162,7 +165,10 @@ async fn member_enters_again_on_a_device_that_knows_no_room() {
 async fn room_without_a_log_has_no_owner_commands() {
     let tracker = Tracker::start().await;
     let mut ana = tracker.peer("ana").await;
-    ana.create("sala").await;
+    let mut original = RawLink::in_the_clear(tracker.address).await;
+    original.ok(&sign_in("REGISTER", "original", 5000)).await;
+    original.ok(&json!({"cmd": "CREATE_ROOM", "room": "sala"})).await;
+    ana.join("sala").await;
     assert_eq!(code(change(&ana, |room| RoomCommand::Room { room }).await), "UNSIGNED");
     assert_eq!(
         code(change(&ana, |room| RoomCommand::Topic { room, text: "tea".to_owned() }).await),

@@ -11,10 +11,11 @@ use crate::names::{RoomName, Username};
 use crate::room_log::layout::{Layout, LayoutError, struct_layout};
 
 /// The rule by which users may join a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// Anybody may take a free place.
+    #[default]
     Open,
     /// Only users whom the owner has invited may join.
     Invite,

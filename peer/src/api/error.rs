@@ -81,9 +81,16 @@ pub enum CommandError {
     KeyUnknown(Username),
     /// The room has no log.
     #[error(
-        "{0} has no signed log: only a room made with /create {0} invite, or open, has an owner who decides"
+        "{0} has no signed log: an original program created it, so nobody's signature decides there. Make another room with \
+         /create"
     )]
     Unsigned(RoomName),
+    /// The room has no log, and the tracker is on another computer.
+    #[error(
+        "{0} has no signed log, so the tracker alone would decide who reads your messages. You did not join. Ask a member to \
+         make a room with /create"
+    )]
+    NoLog(RoomName),
     /// The tracker has shown two different states of the room.
     #[error(
         "the tracker has shown two different states of {0}. Look at /room, compare it with the others by another way, then \
@@ -238,7 +245,7 @@ impl CommandError {
             Self::Filtered(_) => "FILTERED",
             Self::KeyChanged(_) => "KEY_CHANGED",
             Self::KeyUnknown(_) => "KEY_UNKNOWN",
-            Self::Unsigned(_) => "UNSIGNED",
+            Self::Unsigned(_) | Self::NoLog(_) => "UNSIGNED",
             Self::SplitView(_) => "SPLIT_VIEW",
             Self::TrackerKeyChanged { .. } => "TRACKER_KEY_CHANGED",
             Self::NotATracker { .. } => "NOT_A_TRACKER",

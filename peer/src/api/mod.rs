@@ -79,9 +79,9 @@ pub enum Command {
     Create {
         /// The name of the new room.
         room: RoomName,
-        /// The rule by which others join. With a rule, the room has a log that its members sign.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        policy: Option<Policy>,
+        /// The rule by which others join.
+        #[serde(default)]
+        policy: Policy,
     },
     /// Join an existing room.
     Join {

@@ -190,6 +190,8 @@ mod tests {
     use commons::protocol::with_tracker::RoomsFate;
     use serde_json::json;
 
+    use commons::room_log::facts::Policy;
+
     use super::*;
     use crate::api::account::AccountCommand;
     use crate::api::conversation::Conversation;
@@ -229,7 +231,10 @@ mod tests {
                 json!({"command": "switch", "conversation": {"to": "bob"}}),
                 Command::Open { conversation: with_bob() },
             ),
-            (json!({"command": "create", "room": "sala"}), Command::Create { room: sala(), policy: None }),
+            (
+                json!({"command": "create", "room": "sala"}),
+                Command::Create { room: sala(), policy: Policy::Open },
+            ),
             (json!({"command": "join", "room": "sala"}), Command::Join { room: sala() }),
             (json!({"command": "leave"}), Command::Leave { conversation: None }),
             (json!({"command": "leave", "room": "sala"}), Command::Leave { conversation: Some(in_sala()) }),

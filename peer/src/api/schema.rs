@@ -83,7 +83,7 @@ pub const COMMANDS: &[Schema] = &[
     schema(
         "create",
         &[required("room", Type::Room), optional("policy", Type::Policy)],
-        "create a room and enter it; with a policy, its members sign its log",
+        "create a room and enter it; without a policy anybody may join",
     ),
     schema("join", &[required("room", Type::Room)], "enter a room"),
     schema(

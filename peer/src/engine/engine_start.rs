@@ -22,6 +22,8 @@ pub(crate) struct EngineStart {
     pub(crate) accepted: BTreeSet<Username>,
     /// The rooms of the tracker's reply, or the reason why there is none.
     pub(crate) login: Result<Vec<RoomSnapshot>, Option<TrackerLoss>>,
+    /// Whether the tracker is on this computer, where original programs may be.
+    pub(crate) is_tracker_local: bool,
     /// The rule that a control of the simulation leaves out.
     #[cfg(test)]
     pub(crate) omission: Option<Omission>,

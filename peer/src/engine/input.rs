@@ -48,6 +48,8 @@ pub(crate) enum RefusedFrame {
 pub(crate) enum Input {
     /// A frontend gives a command. [`Effect::Answer`](crate::engine::effect::Effect::Answer) answers it.
     Command(Ticket, EngineCommand),
+    /// The tracker was found on this computer, or elsewhere. It comes before the reply to each sign-in.
+    TrackerIsLocal(bool),
     /// The tracker granted a request.
     Granted(TrackerRequest, Box<Reply>),
     /// The tracker reports that a room has changed.

@@ -138,7 +138,7 @@ impl Engine {
     /// Starts where the earlier run ended. `login` is the tracker's reply to the sign-in; without it the engine starts
     /// offline.
     pub(crate) fn start(start: EngineStart, opened: InitialState, now: Now, effects: &mut Effects) -> Self {
-        let EngineStart { me, own_key, keys, blocked, accepted, login, .. } = start;
+        let EngineStart { me, own_key, keys, blocked, accepted, login, is_tracker_local, .. } = start;
         let mut engine = Self {
             chat: Chat::new(me),
             keys,
@@ -175,7 +175,9 @@ impl Engine {
         {
             engine.room_logs.omission = start.omission;
         }
-        engine.room_logs.resume(&opened.logs);
+        engine.room_logs.set_counts_unsigned(is_tracker_local);
+        let snapshots = opened.rooms.iter().filter_map(|room| room.snapshot.as_ref());
+        engine.room_logs.resume(&opened.logs, snapshots);
         let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),
@@ -226,6 +228,7 @@ impl Engine {
     pub(crate) fn handle(&mut self, input: Input, now: Now, effects: &mut Effects) {
         match input {
             Input::Command(ticket, command) => self.on_command(ticket, command, now, effects),
+            Input::TrackerIsLocal(is_local) => self.room_logs.set_counts_unsigned(is_local),
             Input::Granted(request, reply) => self.on_granted(&request, &reply, now, effects),
             Input::RoomUpdate(update) => {
                 #[cfg(test)]

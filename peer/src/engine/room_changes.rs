@@ -192,6 +192,12 @@ impl Engine {
             }
             RoomIntent::Leave => Change::Left,
             RoomIntent::Delete => Change::Deleted,
+            RoomIntent::HandOn => {
+                let others = state.members().iter().filter(|(user, _)| *user != self.chat.me());
+                let longest = others.min_by_key(|(_, member)| member.since);
+                longest.map_or(Change::Deleted, |(user, _)| Change::Owner(user.clone()))
+            }
+            RoomIntent::AddDevice(key) => Change::Device(key),
             RoomIntent::Invite(user) => self.invitation(user)?,
             RoomIntent::Uninvite(user) => Change::Uninvited(user),
             RoomIntent::Remove(user) => Change::Removed(user),

@@ -1,5 +1,6 @@
 //! The changes of a room that its members can make.
 
+use commons::keys::PublicKey;
 use commons::names::Username;
 use commons::room_log::facts::Policy;
 
@@ -9,6 +10,10 @@ pub(crate) enum RoomIntent {
     Join,
     Leave,
     Delete,
+    /// Give the room to the member who is there longest, or delete it if there is no other.
+    HandOn,
+    /// Let another device of this user sign too.
+    AddDevice(PublicKey),
     /// Invite a user under the keys that this device knows.
     Invite(Username),
     Uninvite(Username),

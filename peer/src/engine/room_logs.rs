@@ -46,6 +46,10 @@ pub(crate) struct RoomLogs {
     /// A rule that a control of the simulation leaves out.
     #[cfg(test)]
     pub(in crate::engine) omission: Option<Omission>,
+    /// Whether members who do not sign count in rooms that allow them: the tracker is on this computer.
+    counts_unsigned: bool,
+    /// The members of each room who do not sign, with the epochs at which this peer saw them first.
+    unsigned: BTreeMap<Uuid, BTreeMap<Username, u64>>,
 }
 
 /// The result of the comparison of a head with the own log.
@@ -73,9 +77,24 @@ pub(crate) struct Checked {
 }
 
 impl RoomLogs {
-    /// Continues with the logs of earlier runs.
-    pub(crate) fn resume(&mut self, logs: &[Arc<RoomLog>]) {
+    /// Continues with the logs of earlier runs, and with the last snapshots of the rooms.
+    pub(crate) fn resume<'a>(
+        &mut self,
+        logs: &[Arc<RoomLog>],
+        rooms: impl Iterator<Item = &'a RoomSnapshot>,
+    ) {
         self.logs.extend(logs.iter().map(|log| (log.state().id(), Arc::clone(log))));
+        for room in rooms {
+            let Some(log) = self.logs.get(&room.id) else { continue };
+            let unsigned = room.members.iter().filter(|member| self.is_unsigned(log.state(), member));
+            let noted = unsigned.map(|member| (member.username.clone(), member.since)).collect();
+            self.unsigned.insert(room.id, noted);
+        }
+    }
+
+    /// Sets whether members who do not sign count in rooms that allow them. A tracker elsewhere could make them up.
+    pub(crate) fn set_counts_unsigned(&mut self, counts_unsigned: bool) {
+        self.counts_unsigned = counts_unsigned;
     }
 
     /// The log of a room.
@@ -112,6 +131,7 @@ impl RoomLogs {
             self.logs.retain(|room, _| stays(room));
         }
         self.heads.retain(|room, _| stays(room));
+        self.unsigned.retain(|room, _| stays(room));
         self.waiting.retain(|room, _| stays(room));
         self.split.retain(stays);
         self.warned.retain(|(room, _)| stays(room));
@@ -119,6 +139,7 @@ impl RoomLogs {
 
     /// Checks a snapshot of a room in which the user is, or which the user enters.
     pub(crate) fn check(&mut self, shown: RoomSnapshot) -> Checked {
+        self.note_unsigned(&shown);
         let (id, log) = (shown.id, self.logs.get(&shown.id));
         let (Some(position), known) = (shown.log, log) else {
             let Some(log) = log else {
@@ -149,7 +170,7 @@ impl RoomLogs {
             self.split.insert(id);
             vec![LogWarning::Split]
         } else if position.epoch == head.epoch {
-            ghosts(log.state(), &shown)
+            self.ghosts(log.state(), &shown)
         } else {
             Vec::new()
         };
@@ -342,14 +363,15 @@ fn room_of(entry: &SignedEntry) -> Uuid {
     }
 }
 
-/// The members whom the tracker shows although they are none by the log. Where legacy clients may come, they are no ghosts.
-fn ghosts(state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
-    let names = shown.members.iter().map(|member| &member.username);
-    let is_unproven = |name: &&Username| !state.allows_legacy() && !state.members().contains_key(*name);
-    names.filter(is_unproven).cloned().map(LogWarning::Ghost).collect()
-}
-
 impl RoomLogs {
+    /// The members whom the tracker shows although they are none by the log. Where legacy clients may come, they are no ghosts.
+    fn ghosts(&self, state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
+        let is_proven = |member: &&Member| state.members().contains_key(&member.username);
+        let unproven = shown.members.iter().filter(|member| !is_proven(member));
+        let ghosts = unproven.filter(|member| !self.is_unsigned(state, member));
+        ghosts.map(|member| LogWarning::Ghost(member.username.clone())).collect()
+    }
+
     /// The room with the members of its log. Presence and addresses come from the snapshot.
     fn proven(&self, state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
         let is_shown = |name: &Username| shown.has_member(name) || !self.omits(Omission::MembersOfLog);
@@ -360,20 +382,17 @@ impl RoomLogs {
                 username: name.clone(),
                 connected: of_tracker.is_some_and(|shown| shown.connected),
                 since: of_omission.map_or(member.since, |shown| shown.since),
-                keys: self.keys(state, name, of_tracker.map(Announcement::from).as_ref()),
+                keys: self.announced(state, name, of_tracker),
                 endorsements: of_tracker.map(|shown| shown.endorsements.clone()).unwrap_or_default(),
                 in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
             }
         });
-        let is_unsigned = |member: &&Member| {
-            let name = &member.username;
-            let is_allowed = state.allows_legacy() || self.omits(Omission::GhostFilter);
-            is_allowed && !state.members().contains_key(name) && !state.banned().contains(name)
-        };
         let head = state.head();
-        // A member who does not sign gets nothing from before this state of the log.
-        let unsigned = shown.members.iter().filter(is_unsigned).cloned();
-        let unsigned = unsigned.map(|member| Member { since: head.epoch, ..member });
+        // A member who does not sign gets nothing from before the state of the log at which this peer saw the member first.
+        let since = self.unsigned.get(&shown.id);
+        let since = |name: &Username| since.and_then(|since| since.get(name)).copied().unwrap_or(head.epoch);
+        let unsigned = shown.members.iter().filter(|member| self.is_unsigned(state, member)).cloned();
+        let unsigned = unsigned.map(|member| Member { since: since(&member.username), ..member });
         let mut members: Vec<Member> = signed.chain(unsigned).collect();
         members.sort_by_key(|member| (member.username != *state.owner(), member.since));
         let is_member = |name: &Username| members.iter().any(|member| member.username == *name);
@@ -390,6 +409,39 @@ impl RoomLogs {
             peer_two: slot(&shown.peer_two),
             members,
         }
+    }
+
+    /// Whether somebody counts as a member without a signature: a user of an original program, where the room allows them. A
+    /// user with a key has a program that signs.
+    fn is_unsigned(&self, state: &RoomState, member: &Member) -> bool {
+        let name = &member.username;
+        let is_allowed = state.allows_legacy() && self.counts_unsigned && member.keys.is_empty();
+        let is_allowed = is_allowed || self.omits(Omission::GhostFilter);
+        is_allowed && !state.members().contains_key(name) && !state.banned().contains(name)
+    }
+
+    /// Notes since which epoch this peer sees the members of a room who do not sign.
+    fn note_unsigned(&mut self, shown: &RoomSnapshot) {
+        let Some(log) = self.logs.get(&shown.id) else { return };
+        let epoch = log.head().epoch;
+        let before = self.unsigned.remove(&shown.id).unwrap_or_default();
+        let unsigned = shown.members.iter().filter(|member| self.is_unsigned(log.state(), member));
+        let since = |member: &Member| before.get(&member.username).copied().unwrap_or(epoch);
+        let noted = unsigned.map(|member| (member.username.clone(), since(member))).collect();
+        self.unsigned.insert(shown.id, noted);
+    }
+
+    /// The keys of a member, and the others that the tracker announces. A key that is not proven by the log counts for nobody
+    /// who has not met the member, and is a change of the key for all others.
+    fn announced(&self, state: &RoomState, name: &Username, shown: Option<&Member>) -> Vec<PublicKey> {
+        let mut keys = self.keys(state, name, shown.map(Announcement::from).as_ref());
+        let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
+        for key in shown.into_iter().flat_map(|shown| &shown.keys).filter(|key| !is_revoked(key)) {
+            if !keys.contains(key) {
+                keys.push(*key);
+            }
+        }
+        keys
     }
 
     /// The keys of a member: those in the log, and those that they endorse.
@@ -523,7 +575,7 @@ mod tests {
 
     fn knowing(log: &RoomLog) -> RoomLogs {
         let mut logs = RoomLogs::default();
-        logs.resume(&[Arc::new(log.clone())]);
+        logs.resume(&[Arc::new(log.clone())], std::iter::empty());
         logs
     }
 
@@ -719,10 +771,12 @@ mod tests {
             let mut room = shown(&log, 5, &["ana", "bob"]);
             room.members[1].keys = vec![seed(2).public_key(), seed(8).public_key()];
             room.members[1].endorsements = vec![endorsement];
-            knowing(&log).check(room).room.unwrap().members[1].keys.clone()
+            let announced = Announcement::from(&room.members[1]);
+            knowing(&log).announcement([&room].into_iter(), &user("bob"), &announced).keys
         };
         let by_bob = Endorsement::sign(&user("bob"), &seed(2), seed(8).public_key());
-        assert_eq!(key_of(by_bob), [seed(2).public_key(), seed(8).public_key()]);
+        let both: BTreeSet<_> = [seed(2).public_key(), seed(8).public_key()].into();
+        assert_eq!(BTreeSet::from_iter(key_of(by_bob)), both);
         let by_itself = Endorsement::sign(&user("bob"), &seed(8), seed(2).public_key());
         assert_eq!(key_of(by_itself), [seed(2).public_key()], "a key cannot vouch itself in");
     }

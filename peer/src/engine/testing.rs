@@ -32,6 +32,7 @@ pub(crate) fn ana(keys: KnownKeys) -> Engine {
         blocked: BTreeSet::new(),
         accepted: BTreeSet::new(),
         login: Ok(Vec::new()),
+        is_tracker_local: true,
         omission: None,
     };
     Engine::start(start, InitialState::default(), now(), &mut Effects::default())

@@ -362,6 +362,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 mod tests {
     use commons::names::{RoomName, Username};
     use commons::protocol::with_tracker::RoomsFate;
+    use commons::room_log::facts::Policy;
 
     use super::*;
     use crate::limits::HISTORY_PAGE;
@@ -406,10 +407,10 @@ mod tests {
             ("@bob", Command::Open { conversation: private() }),
             ("/msg bob hi\nthere", Command::send_private(bob(), "hi\nthere")),
             ("/msg @bob", Command::Open { conversation: private() }),
-            ("/create sala", Command::Create { room: sala(), policy: None }),
+            ("/create sala", Command::Create { room: sala(), policy: Policy::Open }),
             (
                 "/create  São João ",
-                Command::Create { room: RoomName::parse("São João").unwrap(), policy: None },
+                Command::Create { room: RoomName::parse("São João").unwrap(), policy: Policy::Open },
             ),
             ("/join Sa\u{303}o Joa\u{303}o", Command::Join { room: RoomName::parse("São João").unwrap() }),
             ("/switch sala", Command::Open { conversation: Conversation::Room(sala()) }),

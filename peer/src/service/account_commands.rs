@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use commons::endorsement::Endorsement;
+use commons::keys::PublicKey;
 use commons::keys::Seed;
 use commons::names::Username;
 use commons::protocol::administration::AdminRequest;
@@ -70,10 +71,15 @@ impl Account<'_> {
         Ok(self.tracker.revoke_key(key).await?)
     }
 
+    /// Returns the own key that begins with these digits, if they are enough to endorse it.
+    pub(crate) async fn endorsable(&self, digits: &str) -> Result<PublicKey, CommandError> {
+        chosen(&self.keys().await?, digits, ENDORSED_DIGITS_MIN)
+    }
+
     /// Endorses the key that begins with these digits, by the key of this device. This never happens without the user's
     /// command, because anyone with the password can bind a key.
     async fn endorse(&self, digits: &str) -> Result<(), CommandError> {
-        let key = chosen(&self.keys().await?, digits, ENDORSED_DIGITS_MIN)?;
+        let key = self.endorsable(digits).await?;
         let signature = Endorsement::sign(self.user, self.seed, key);
         Ok(self.tracker.endorse_key(key, signature).await?)
     }

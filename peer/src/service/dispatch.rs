@@ -60,10 +60,7 @@ impl PeerService {
                 return engine.command(EngineCommand::MarkAway(peers)).await;
             }
             Command::Rooms => return Ok(Answer::Rooms { rooms: tracker.list_rooms().await? }),
-            Command::Create { room, policy: None } => tracker.create_room(&room).await?,
-            Command::Create { room, policy: Some(policy) } => {
-                self.create_signed_room(session, room, policy).await?;
-            }
+            Command::Create { room, policy } => self.create_room(session, room, policy).await?,
             Command::Join { room } => {
                 self.join_room(session, &room).await?;
                 return engine.command(EngineCommand::Open(Conversation::Room(room))).await;
@@ -138,8 +135,9 @@ impl PeerService {
         command: AccountCommand,
     ) -> Result<Answer, CommandError> {
         match &command {
-            AccountCommand::Delete { name, password, .. } => {
+            AccountCommand::Delete { name, password, rooms } => {
                 self.may_delete(session, name.as_ref(), password.clone()).await?;
+                self.give_up_rooms(session, *rooms).await?;
             }
             AccountCommand::ExportIdentity { password } => self.unlock(session, password.clone()).await?,
             AccountCommand::ChangePassword { old, new } if !new.is_too_short() => {
@@ -154,7 +152,14 @@ impl PeerService {
         let CurrentUser { profile, user, seed, .. } = session;
         let PeerConfig { data, seal_cost, .. } = &self.config;
         let account = Account { tracker: &self.tracker, profile, user, seed, seal_cost: *seal_cost, data };
+        let endorsed = match &command {
+            AccountCommand::Endorse { key } => Some(account.endorsable(key).await?),
+            _ => None,
+        };
         let answer = account.execute(command).await?;
+        if let Some(key) = endorsed {
+            self.add_device(session, key).await?;
+        }
         if let Some(new) = new {
             self.recognise(&new);
         }

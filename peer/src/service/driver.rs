@@ -8,15 +8,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-use crate::api::administration::AdminEvent;
 use chrono::Utc;
 use commons::names::Username;
 use commons::protocol::administration::Announcement;
+use commons::protocol::with_tracker::TrackerRequest;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Event;
+use crate::api::administration::AdminEvent;
 use crate::api::error::CommandError;
 use crate::api::snapshot::Snapshot;
 use crate::engine::effect::{Effect, Effects};
@@ -244,6 +245,9 @@ impl Driver {
             TrackerReport::Answered(request, outcome, caller) => {
                 if let Ok(reply) = &outcome {
                     if self.session.is_some() {
+                        if matches!(request, TrackerRequest::Login(_)) {
+                            self.input(Input::TrackerIsLocal(self.tracker.is_on_loopback()));
+                        }
                         self.input(Input::Granted(request, reply.clone()));
                     } else {
                         self.pending_sign_in.granted(&request, reply);

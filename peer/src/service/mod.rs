@@ -295,6 +295,7 @@ impl PeerService {
             blocked,
             accepted,
             login: Err(self.tracker_failed()),
+            is_tracker_local: self.tracker.is_on_loopback(),
             #[cfg(test)]
             omission: None,
         };

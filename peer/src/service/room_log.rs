@@ -5,9 +5,9 @@
 
 use chrono::Utc;
 use commons::digest::Digest;
-use commons::keys::Seed;
+use commons::keys::{PublicKey, Seed};
 use commons::names::RoomName;
-use commons::protocol::with_tracker::ErrorCode;
+use commons::protocol::with_tracker::{ErrorCode, RoomsFate};
 use commons::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH};
 use commons::room_log::facts::Policy;
 
@@ -23,8 +23,8 @@ use crate::service::current_user::CurrentUser;
 use crate::tracker_communication::tracker_report::TrackerError;
 
 impl PeerService {
-    /// Creates a room with a log.
-    pub(crate) async fn create_signed_room(
+    /// Creates a room.
+    pub(crate) async fn create_room(
         &self,
         session: &CurrentUser,
         name: RoomName,
@@ -56,11 +56,15 @@ impl PeerService {
         Ok(self.tracker.change_room(created.sign(&session.seed)).await?)
     }
 
-    /// Joins a room: by an entry if it has a log.
+    /// Joins a room by an entry of its log. A room without a log is joined only at a tracker on this computer, where original
+    /// programs create some: elsewhere the tracker alone would decide who gets the messages.
     pub(crate) async fn join_room(&self, session: &CurrentUser, room: &RoomName) -> Result<(), CommandError> {
         let has_log = self.tracker.read_room_log(room, 0).await?;
         if has_log && self.change_room(session, room, RoomIntent::Join).await? {
             return Ok(());
+        }
+        if !has_log && !self.tracker.is_on_loopback() {
+            return Err(CommandError::NoLog(room.clone()));
         }
         Ok(self.tracker.join_room(room).await?)
     }
@@ -83,6 +87,48 @@ impl PeerService {
             }
         }
         Err(CommandError::refused(ErrorCode::Busy, "too many people change this room: try again in a moment"))
+    }
+
+    /// Leaves all rooms with a log, and hands on or deletes the own ones, before the account is deleted. Only this device can
+    /// sign that.
+    pub(crate) async fn give_up_rooms(
+        &self,
+        session: &CurrentUser,
+        fate: RoomsFate,
+    ) -> Result<(), CommandError> {
+        let me = &session.user;
+        let entered = self.engine.snapshot(self.signed_out()).await?.rooms;
+        let is_entered = |room: &RoomName| entered.iter().any(|entered| entered.name == *room);
+        let listed = self.tracker.list_rooms().await?;
+        let left = listed.into_iter().filter(|room| room.owner == *me && !is_entered(&room.name));
+        for room in left {
+            // An owner who has left the room needs its log to sign.
+            self.tracker.read_room_log(&room.name, 0).await?;
+            self.change_room(session, &room.name, own_room(fate)).await?;
+        }
+        for room in entered.iter().filter(|room| room.log.is_some()) {
+            if room.owner == *me {
+                self.change_room(session, &room.name, own_room(fate)).await?;
+                if fate == RoomsFate::Delete || room.members.len() == 1 {
+                    continue;
+                }
+            }
+            self.change_room(session, &room.name, RoomIntent::Leave).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets another device of this user sign in the rooms in which this one signs.
+    pub(crate) async fn add_device(&self, session: &CurrentUser, key: PublicKey) -> Result<(), CommandError> {
+        let rooms = self.engine.snapshot(self.signed_out()).await?.rooms;
+        for room in rooms.into_iter().filter(|room| room.log.is_some()) {
+            match self.change_room(session, &room.name, RoomIntent::AddDevice(key)).await {
+                // The room has the key already, or as many of this user as it takes.
+                Err(CommandError::Refused { code: ErrorCode::InvalidEntry, .. }) => {}
+                outcome => outcome.map(drop)?,
+            }
+        }
+        Ok(())
     }
 
     /// Carries out a command that only a room with a log can have.
@@ -109,5 +155,13 @@ impl PeerService {
         } else {
             Err(CommandError::Unsigned(room))
         }
+    }
+}
+
+/// What happens to a room whose owner deletes the account.
+fn own_room(fate: RoomsFate) -> RoomIntent {
+    match fate {
+        RoomsFate::HandOn => RoomIntent::HandOn,
+        RoomsFate::Delete => RoomIntent::Delete,
     }
 }

@@ -220,6 +220,7 @@ impl SimulatedPeer {
             // Everybody may write to everybody: requests are no part of the simulated world.
             accepted: NAMES.iter().map(|name| user(name)).collect(),
             login: login.ok_or(None),
+            is_tracker_local: true,
             omission,
         };
         let engine = Engine::start(start, opened, now, &mut effects);

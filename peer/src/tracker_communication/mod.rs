@@ -193,10 +193,6 @@ impl PeerTrackerCommunication {
         }
     }
 
-    pub(crate) async fn create_room(&self, room: &RoomName) -> Result<(), TrackerError> {
-        self.request(TrackerRequest::CreateRoom { room: room.as_str().to_owned() }).await.map(drop)
-    }
-
     pub(crate) async fn join_room(&self, room: &RoomName) -> Result<(), TrackerError> {
         self.request(TrackerRequest::JoinRoom { room: room.as_str().to_owned() }).await.map(drop)
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::net::plaintext::Plaintext;
+use commons::room_log::facts::Policy;
 use commons::tracker_address::TrackerAddress;
 use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
@@ -394,7 +395,7 @@ impl Peer {
     }
 
     pub async fn create(&mut self, name: &str) {
-        self.run(Command::Create { room: room(name), policy: None }).await.unwrap();
+        self.run(Command::Create { room: room(name), policy: Policy::Open }).await.unwrap();
         self.until(|event| matches!(event, Event::RoomEntered { room } if room.name.as_str() == name)).await;
     }
 

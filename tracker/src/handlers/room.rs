@@ -56,6 +56,11 @@ impl RoomCommandHandler {
         let (name, by) = (RoomName::parse(room)?, Some(*connection));
         let mut present = self.rooms.room(&name).ok_or(RoomFailure::NotFound)?;
         may_join_unsigned(&present, username)?;
+        // A program that has a key can sign.
+        let can_sign = !self.peers.peer(username).keys.is_empty();
+        if can_sign && present.log.is_some() && !present.is_member(username) {
+            return Err(RoomFailure::NotSigned.into());
+        }
         if !present.is_member(username) {
             self.rooms.check_room_count(username)?;
         }

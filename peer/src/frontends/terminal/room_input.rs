@@ -25,11 +25,11 @@ pub(crate) fn shorthand(name: &str, rest: &str) -> Option<Result<RoomCommand, St
 }
 
 /// Splits the rule off a room's name: `sala invite`. A rule alone is a name.
-pub(crate) fn policy_behind(text: &str) -> (&str, Option<Policy>) {
+pub(crate) fn policy_behind(text: &str) -> (&str, Policy) {
     match text.rsplit_once(' ') {
-        Some((room, "open")) => (room.trim_end(), Some(Policy::Open)),
-        Some((room, "invite")) => (room.trim_end(), Some(Policy::Invite)),
-        _ => (text, None),
+        Some((room, "open")) => (room.trim_end(), Policy::Open),
+        Some((room, "invite")) => (room.trim_end(), Policy::Invite),
+        _ => (text, Policy::default()),
     }
 }
 
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn last_word_of_create_may_be_the_rule() {
-        assert_eq!(policy_behind("sala invite"), ("sala", Some(Policy::Invite)));
-        assert_eq!(policy_behind("our sala open"), ("our sala", Some(Policy::Open)));
-        assert_eq!(policy_behind("invite"), ("invite", None));
-        assert_eq!(policy_behind("sala closed"), ("sala closed", None));
+        assert_eq!(policy_behind("sala invite"), ("sala", Policy::Invite));
+        assert_eq!(policy_behind("our sala open"), ("our sala", Policy::Open));
+        assert_eq!(policy_behind("invite"), ("invite", Policy::Open));
+        assert_eq!(policy_behind("sala closed"), ("sala closed", Policy::Open));
     }
 }
