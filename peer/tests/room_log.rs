@@ -7,13 +7,16 @@ mod raw_client;
 
 use common::{Peer, Tracker, room, user};
 use commons::names::RoomName;
-use commons::protocol::with_tracker::ErrorCode;
+use commons::protocol::with_tracker::{ErrorCode, RoomsFate};
 use commons::room_log::facts::Policy;
+use peer::api::account::AccountCommand;
 use peer::api::answer::Answer;
+use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::room_command::{RoomCommand, RoomReport};
 use peer::api::status::Trust;
 use peer::api::{Command, Event};
+use peer::identity::password::Password;
 use raw_client::{RawLink, sign_in};
 use serde_json::json;
 
@@ -174,4 +177,45 @@ async fn room_without_a_log_has_no_owner_commands() {
         code(change(&ana, |room| RoomCommand::Topic { room, text: "tea".to_owned() }).await),
         "UNSIGNED"
     );
+}
+
+#[tokio::test]
+async fn room_of_a_deleted_account_is_handed_on_by_an_entry() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob] = [tracker.peer("ana").await, tracker.peer("bob").await];
+    bob.create("sala").await;
+    bob.create("empty").await;
+    ana.join("sala").await;
+    let password = Some(Password::typed("password of bob"));
+    let delete = AccountCommand::Delete { name: None, password, rooms: RoomsFate::HandOn };
+    bob.run(Command::Account(delete)).await.unwrap();
+    ana.until(|e| matches!(e, Event::RoomUpdate { members, .. } if *members == [user("ana")])).await;
+    let seen = report(&ana).await;
+    let members: Vec<_> = seen.members.iter().map(|member| member.username.clone()).collect();
+    assert_eq!((seen.owner, members), (user("ana"), vec![user("ana")]));
+    let Ok(Answer::Rooms { rooms }) = ana.run(Command::Rooms).await else { panic!() };
+    assert_eq!(rooms.len(), 1, "a room without another member ends");
+}
+
+#[tokio::test]
+async fn endorsed_device_signs_in_the_rooms_too() {
+    let tracker = Tracker::start().await;
+    let [mut ana, mut bob] = [tracker.peer("ana").await, tracker.peer("bob").await];
+    ana.create("sala").await;
+    bob.join("sala").await;
+    ana.linked("bob").await;
+    let mut new = bob.elsewhere().await;
+    let Event::NewKey { fingerprint } = new.until(|e| matches!(e, Event::NewKey { .. })).await else {
+        panic!()
+    };
+    let leave = Command::Leave { conversation: Some(Conversation::Room(room("sala"))) };
+    new.join("sala").await;
+    assert_eq!(new.run(leave.clone()).await.unwrap_err().code(), "INVALID_ENTRY", "the control");
+    let old = bob.again_after_death().await;
+    let key = fingerprint.to_string()[..16].to_owned();
+    old.run(Command::Account(AccountCommand::Endorse { key })).await.unwrap();
+    old.service.stop().await;
+    let new = new.again_after_death().await;
+    new.run(leave).await.unwrap();
+    ana.until(|e| matches!(e, Event::RoomUpdate { members, .. } if *members == [user("ana")])).await;
 }

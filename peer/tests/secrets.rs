@@ -39,8 +39,8 @@ async fn recorded_traffic_reveals_nothing() {
     let to_bob = to_the_port_of(&listener).await;
     let mut ana = Peer::register(to_tracker.address, "ana").await;
     let mut bob = RawClient::register(to_tracker.address, "bob", listener, to_bob.address.port()).await;
-    ana.create(ROOM).await;
-    bob.session.ok(&json!({"cmd": "JOIN_ROOM", "room": ROOM})).await;
+    bob.session.ok(&json!({"cmd": "CREATE_ROOM", "room": ROOM})).await;
+    ana.join(ROOM).await;
     ana.tell("bob", TEXT).await.unwrap();
     assert_eq!(bob.receives().await, TEXT);
     ana.say("a text for the room").await;
