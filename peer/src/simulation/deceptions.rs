@@ -141,10 +141,6 @@ impl World {
             1 => self.change_guest_for(Change::Removed),
             2 => self.invite(&zoe),
             3 => {
-                for peer in [ANA, BOB, CARLA] {
-                    let warning = ("KEY_CHANGED", Some(zoe.clone()));
-                    self.stations[peer].log.lies.insert(warning);
-                }
                 self.tell(&[ANA, BOB, CARLA], Lie::Keys(zoe.clone()));
                 self.sign(&zoe, Change::Joined { keys: vec![device("zoe")], endorsements: Vec::new() });
             }

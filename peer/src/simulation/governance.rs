@@ -217,11 +217,10 @@ impl World {
     }
 
     /// Returns the keys of a user that the tracker names to another one.
-    pub(crate) fn record_keys(&self, to: PeerIndex, of: &Username) -> Vec<PublicKey> {
-        match self.lie_to(to) {
-            Some(Lie::Keys(user)) if user == *of => vec![made_up_key(of)],
-            _ => vec![device(of.as_str())],
-        }
+    pub(crate) fn record_keys(&mut self, to: PeerIndex, of: &Username) -> Vec<PublicKey> {
+        let lie = self.lie_to(to).filter(|lie| matches!(lie, Lie::Keys(user) if user == of));
+        self.note_lie(to, lie.as_ref());
+        vec![if lie.is_some() { made_up_key(of) } else { device(of.as_str()) }]
     }
 
     /// Lets the tracker tell a lie to some users from now on.

@@ -52,7 +52,9 @@ impl Lie {
     pub(crate) fn warnings(&self) -> Vec<Warning> {
         let codes: &[&'static str] = match self {
             Self::Ghost(user) => return vec![("GHOST", Some(user.clone()))],
-            Self::Since(_) | Self::Hidden(_) | Self::Keys(_) | Self::NoNews => &[],
+            // A key that the log does not prove counts for nobody, and a user who knows another one is told.
+            Self::Keys(user) => return vec![("KEY_CHANGED", Some(user.clone()))],
+            Self::Since(_) | Self::Hidden(_) | Self::NoNews => &[],
             Self::Earlier(_) => &["LOG_OLDER"],
             Self::Bare => &["LOG_MISSING"],
             Self::Split => &["SPLIT_VIEW"],
