@@ -28,7 +28,7 @@ pub(crate) const BOB: PeerIndex = 1;
 pub(crate) const CARLA: PeerIndex = 2;
 
 /// The time to set the stage, and the time after the last step, in simulated milliseconds.
-const SETTING: u64 = 10_000;
+pub(crate) const SETTING: u64 = 10_000;
 
 /// The time within which the members of a room with a log set the stage, in simulated milliseconds.
 const SETTLED: u64 = 8_000;

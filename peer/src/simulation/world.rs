@@ -33,7 +33,7 @@ use crate::simulation::governance::Attempt;
 use crate::simulation::lie::Lie;
 use crate::simulation::log::Log;
 use crate::simulation::rooms::{Rooms, creation, had_member};
-use crate::simulation::scenes::{Notes, Scene};
+use crate::simulation::scenes::{Notes, SETTING, Scene};
 use crate::simulation::setting::Setting;
 use crate::simulation::simulated_peer::{Disk, NAMES, Packet, Sent, SimulatedPeer};
 use crate::simulation::tracker_message::TrackerOutput;
@@ -828,11 +828,12 @@ impl World {
         self.push(peer, update);
     }
 
-    /// Lets a user accept all changed keys, and look at a room of which the tracker has shown two states.
+    /// Lets a user accept all changed keys, and look at a room of which the tracker has shown two states. A user who is out of the
+    /// room can look only after entering it, which may be while the stage is set.
     fn accept(&mut self, peer: PeerIndex) {
         let (life, room) = (self.stations[peer].life, self.rooms.name());
         let is_split = self.stations[peer].log.is_warned(life, "SPLIT_VIEW");
-        if is_split && self.now < TROUBLE + PEACE {
+        if is_split && self.now < TROUBLE + PEACE + SETTING {
             let ticket = Ticket(self.number());
             self.with(peer, |program, now, log| {
                 program.command(ticket, EngineCommand::DescribeRoom(room), now, log);
