@@ -3,7 +3,7 @@
 use commons::room_log::facts::Policy;
 
 /// The number of consecutive seeds with one setting.
-const SEEDS_OF_ONE: u64 = 60;
+pub(crate) const SEEDS_OF_ONE: u64 = 60;
 
 /// The kind of the room and of the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
