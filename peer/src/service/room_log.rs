@@ -158,7 +158,7 @@ impl PeerService {
     }
 }
 
-/// What happens to a room whose owner deletes the account.
+/// The fate of a room whose owner deletes the account.
 fn own_room(fate: RoomsFate) -> RoomIntent {
     match fate {
         RoomsFate::HandOn => RoomIntent::HandOn,
