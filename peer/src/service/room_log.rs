@@ -158,7 +158,7 @@ impl PeerService {
     }
 }
 
-/// The fate of a room whose owner deletes the account.
+/// The change of a room whose owner deletes the account.
 fn own_room(fate: RoomsFate) -> RoomIntent {
     match fate {
         RoomsFate::HandOn => RoomIntent::HandOn,
