@@ -467,6 +467,9 @@ pub const STORED_LOGS_MAX: usize = 256;
 /// Shortest time between two questions to one member for the entries of one room.
 pub const ENTRIES_PAUSE: Duration = Duration::from_secs(1);
 
+/// Entries of a room's log that are shown at once, the latest ones.
+pub const ENTRIES_SHOWN_MAX: usize = 20;
+
 /// Logs of rooms that members offer at once and that are not complete yet.
 pub const OFFERED_LOGS_MAX: usize = 8;
 

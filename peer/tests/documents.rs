@@ -69,6 +69,8 @@ variants!(event_name, EVENTS: Event {
     Event::RoomEntered { .. } => "room_entered",
     Event::RoomAvailable { .. } => "room_available",
     Event::RoomUpdate { .. } => "room_update",
+    Event::Invited { .. } => "invited",
+    Event::RoomEntry(_) => "room_entry",
     Event::RoomLeft { .. } => "room_left",
     Event::RoomDeleted { .. } => "room_deleted",
     Event::Admin(AdminEvent::Announcement { .. }) => "announcement",

@@ -14,6 +14,7 @@ use peer::api::answer::Answer;
 use peer::api::conversation::Conversation;
 use peer::api::error::CommandError;
 use peer::api::room_command::{RoomCommand, RoomReport};
+use peer::api::room_entry::{KeyAcquaintance, RoomEntryChange};
 use peer::api::status::Trust;
 use peer::api::{Command, Event};
 use peer::identity::password::Password;
@@ -62,7 +63,11 @@ async fn only_invited_people_enter_and_each_sees_who_is_in() {
     assert_eq!(code(unknown), "KEY_UNKNOWN", "ana has met no key of bob");
     meet(&mut ana, &mut bob).await;
     change(&ana, |room| RoomCommand::Invite { room, user: user("bob") }).await.unwrap();
+    bob.until(|e| matches!(e, Event::Invited { room, by } if room.as_str() == "sala" && *by == user("ana")))
+        .await;
     bob.join("sala").await;
+    let newcomer = RoomEntryChange::Joined { invited_by: Some(user("ana")), key: KeyAcquaintance::Met };
+    ana.until(|e| matches!(e, Event::RoomEntry(entry) if entry.change == newcomer)).await;
     ana.until(|e| matches!(e, Event::RoomUpdate { username, .. } if *username == user("bob"))).await;
     ana.say("we are among us").await;
     bob.receives("we are among us").await;
@@ -141,6 +146,8 @@ async fn log_is_known_again_after_a_restart() {
     change(&ana, |room| RoomCommand::Topic { room, text: "new".to_owned() }).await.unwrap();
     ana.say("while you were away").await;
     let mut bob = bob.again().await;
+    let topic = RoomEntryChange::Topic { text: "new".into() };
+    bob.until(|e| matches!(e, Event::RoomEntry(entry) if entry.change == topic)).await;
     bob.receives("while you were away").await;
     let after = report(&bob).await;
     assert_eq!(after.head, report(&ana).await.head);

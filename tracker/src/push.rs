@@ -31,6 +31,8 @@ pub(crate) struct Notice {
     members: BTreeSet<Username>,
     /// The users who are no members any more.
     departed: BTreeSet<Username>,
+    /// The users whom the owner has just invited.
+    pub(crate) invited: BTreeSet<Username>,
 }
 
 /// An encoded ROOM_UPDATE, in the current form, and in the legacy form if legacy clients know such a change.
@@ -54,14 +56,17 @@ impl Notice {
         let changed = after.as_ref().and_then(|room| {
             let earlier = before.as_ref().filter(same).map(|before| member_names(before)).unwrap_or_default();
             let departed = earlier.difference(&member_names(room)).cloned().collect();
-            Some(Self::new(room, room.last_change.clone()?, departed))
+            let before = before.as_ref().filter(same).map(|before| invited_names(before)).unwrap_or_default();
+            let invited = invited_names(room).difference(&before).cloned().collect();
+            Some(Self { invited, ..Self::new(room, room.last_change.clone()?, departed) })
         });
         deleted.into_iter().chain(changed).collect()
     }
 
     /// A notice to the members of a room and to the users who departed from it.
     pub(crate) fn new(room: &Room, change: RoomChange, departed: BTreeSet<Username>) -> Self {
-        Self { room: room.name.clone(), room_id: room.id, change, members: member_names(room), departed }
+        let (members, invited) = (member_names(room), BTreeSet::new());
+        Self { room: room.name.clone(), room_id: room.id, change, members, departed, invited }
     }
 
     /// The users who get the notice. `exists` says whether the room still exists. If it has been deleted meanwhile, that
@@ -83,6 +88,10 @@ impl Notice {
             ChangeKind::Changed => format!("{username} changed {room}"),
         }
     }
+}
+
+fn invited_names(room: &Room) -> BTreeSet<Username> {
+    room.log.as_ref().map(|log| log.state().invited().keys().cloned().collect()).unwrap_or_default()
 }
 
 fn member_names(room: &Room) -> BTreeSet<Username> {

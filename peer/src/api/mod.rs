@@ -16,6 +16,7 @@ pub mod missing_conversation;
 pub mod past;
 pub mod request;
 pub mod room_command;
+pub mod room_entry;
 mod say;
 pub mod schema;
 pub mod sign_in;
@@ -41,6 +42,7 @@ use crate::api::conversation::Conversation;
 use crate::api::error_details::ErrorDetails;
 use crate::api::past::{After, Before};
 use crate::api::room_command::RoomCommand;
+use crate::api::room_entry::RoomEntry;
 use crate::api::sign_in::SignInCommand;
 use crate::api::status::{LinkState, TrackerState};
 use crate::api::tracker_loss::TrackerLoss;
@@ -273,6 +275,15 @@ pub enum Event {
         /// The state of the room after the change.
         room_state: Box<RoomSnapshot>,
     },
+    /// The owner of a room invites this user, as the tracker says. The room's log proves it when the user joins.
+    Invited {
+        /// The name of the room.
+        room: RoomName,
+        /// The owner.
+        by: Username,
+    },
+    /// Somebody else has signed a change of a room.
+    RoomEntry(RoomEntry),
     /// This user is no longer a member of a room: by leaving it, or the membership was lost while away.
     RoomLeft {
         /// The name of the room.

@@ -89,6 +89,7 @@ impl Engine {
         removed.into_iter().for_each(|room| self.give_up_soon(room, now));
         self.end_shared_requests(effects);
         self.forget_logs();
+        self.publish_entries(effects);
         self.release_held_back(now, effects);
         if is_changed {
             self.sync.membership_changed();

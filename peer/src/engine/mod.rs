@@ -46,6 +46,7 @@ mod offered_logs;
 pub(crate) mod omission;
 mod pending_command;
 pub(crate) mod pending_sign_in;
+mod published_entries;
 mod remote_have;
 mod replication;
 mod room_changes;
@@ -84,6 +85,7 @@ use crate::engine::lookup_schedule::LookupSchedule;
 use crate::engine::offered_logs::OfferedLogs;
 use crate::engine::omission::Omission;
 use crate::engine::pending_command::PendingCommand;
+use crate::engine::published_entries::PublishedEntries;
 use crate::engine::replication::Replication;
 use crate::engine::room_logs::RoomLogs;
 use crate::engine::sync_schedule::SyncSchedule;
@@ -102,6 +104,7 @@ pub(crate) struct Engine {
     pub(crate) keys: KnownKeys,
     room_logs: RoomLogs,
     offered_logs: OfferedLogs,
+    published_entries: PublishedEntries,
     own_key: PublicKey,
     /// The link that serves each linked user.
     links: BTreeMap<Username, LinkState>,
@@ -144,6 +147,7 @@ impl Engine {
             keys,
             room_logs: RoomLogs::default(),
             offered_logs: OfferedLogs::default(),
+            published_entries: PublishedEntries::default(),
             own_key,
             links: BTreeMap::new(),
             replication: Replication::default(),
@@ -178,6 +182,7 @@ impl Engine {
         engine.room_logs.set_counts_unsigned(is_tracker_local);
         let snapshots = opened.rooms.iter().filter_map(|room| room.snapshot.as_ref());
         engine.room_logs.resume(&opened.logs, snapshots);
+        opened.logs.iter().for_each(|log| engine.published_entries.skip(log));
         let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),

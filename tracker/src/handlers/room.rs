@@ -79,6 +79,11 @@ impl RoomCommandHandler {
         Ok(Outcome::showing(format!("you are in {name}"), ReplyBody::Room(name)))
     }
 
+    /// Whether a room and its log are shown to a user.
+    pub(crate) fn is_shown_to(&self, room: &Room, user: &Username) -> bool {
+        is_shown_to(room, Some(&self.peers.peer(user)))
+    }
+
     /// Removes a user from a room.
     pub(crate) async fn leave(&self, requester: &SignedIn, room: &str) -> Result<Outcome, RequestError> {
         let name = RoomName::parse(room)?;

@@ -48,7 +48,8 @@ impl TrackerService {
         let deleter = self.deleter(change);
         for notice in Notice::of(change, deleter.as_ref()) {
             let room = self.rooms.snapshot(&notice.room, false).ok().filter(|room| room.id == notice.room_id);
-            let users = notice.recipients(room.is_some());
+            let mut users = notice.recipients(room.is_some());
+            users.extend(notice.invited.iter().filter(|user| self.sees(change, user)));
             let Some(push) = Push::of(&notice, room) else { continue };
             tracing::debug!(room = ?notice.room, change = ?notice.change, "pushing to the members");
             let sessions = users.into_iter().filter_map(|username| self.connections.connection(username));
@@ -58,6 +59,11 @@ impl TrackerService {
                 push.frame(session.is_legacy()).into_iter().for_each(|frame| session.push(frame));
             }
         }
+    }
+
+    /// Whether an invited user has one of the invited keys. The room does not exist for others of that name.
+    fn sees(&self, change: &Changed<Room>, user: &Username) -> bool {
+        change.after.as_ref().is_some_and(|room| self.rooms.is_shown_to(room, user))
     }
 
     /// The admin who deleted a room of another user. `None` if the owner or the operator deleted it.

@@ -106,6 +106,12 @@ impl Chat {
         (!is_known).then(|| Event::RoomAvailable { room: room.name.clone() })
     }
 
+    /// Passes on an invitation, once for each room.
+    pub(in crate::engine::chat) fn invited(&mut self, room: &RoomSnapshot, by: Username) -> Option<Event> {
+        let invited = self.offer(room).map(|_| Event::Invited { room: room.name.clone(), by });
+        invited.filter(|_| room.log.is_some())
+    }
+
     /// Applies the answer to a request to enter a room. An answer with another room, or without this user as a
     /// member, is ignored.
     pub(in crate::engine) fn entry_granted(

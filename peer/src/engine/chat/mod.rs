@@ -18,7 +18,7 @@ use crate::api::administration::AdminEvent;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::{Reply, RoomUpdate, TrackerRequest};
-use commons::snapshot::{Member, RoomSnapshot};
+use commons::snapshot::{ChangeKind, Member, RoomSnapshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -156,6 +156,9 @@ impl Chat {
         let Some(room) = update.room else {
             return self.deleted(update.name, update.room_id, &update.change.username);
         };
+        if update.change.kind == ChangeKind::Changed && !self.is_known(&room) && !self.is_member(&room) {
+            return self.invited(&room, update.change.username).into_iter().collect();
+        }
         self.changed(room, now)
     }
 

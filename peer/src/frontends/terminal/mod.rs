@@ -26,6 +26,7 @@ pub(crate) mod losses;
 pub mod message_rows;
 pub(crate) mod request_rows;
 pub(crate) mod retry_wait;
+pub(crate) mod room_entry_rows;
 pub(crate) mod room_input;
 mod room_report_rows;
 pub(crate) mod room_rows;

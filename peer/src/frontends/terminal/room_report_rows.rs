@@ -24,7 +24,7 @@ pub(crate) fn report(tables: &Tables<'_>, report: &RoomReport) -> Vec<String> {
     if !topic.is_empty() {
         rows.push(format!("  topic: {topic}"));
     }
-    let body: Vec<_> = members.iter().map(member).collect();
+    let body: Vec<_> = members.iter().map(|of| member(of, tables.you)).collect();
     rows.extend(tables.rows(&["NAME", "SINCE", "INVITED BY", "KEY"], &body));
     rows.extend(names("invited", invited));
     rows.extend(names("banned", banned));
@@ -38,9 +38,10 @@ pub(crate) fn report(tables: &Tables<'_>, report: &RoomReport) -> Vec<String> {
     rows
 }
 
-fn member(member: &ReportedMember) -> Vec<String> {
+fn member(member: &ReportedMember, you: Option<&Username>) -> Vec<String> {
     let ReportedMember { username, since, invited_by, trust, met } = member;
     let key = match trust {
+        _ if you == Some(username) => "yours",
         _ if since.is_none() => "unsigned",
         Trust::Verified => "compared",
         Trust::Changed => "another key: /accept",

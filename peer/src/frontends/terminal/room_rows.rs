@@ -46,6 +46,12 @@ impl RoomRows<'_> {
         ))
     }
 
+    /// Renders an invitation to a room.
+    pub(crate) fn invitation(&self, room: &RoomName, by: &Username) -> String {
+        let room = sanitize(room);
+        self.paint.system(&format!("*** {by} invites you to {room}: /join {room} enters it"))
+    }
+
     /// Renders a change of a room; `here` is true for the open one.
     pub(crate) fn change(&self, name: &RoomName, change: ChangeKind, user: &Username, here: bool) -> String {
         let name = if here { String::new() } else { format!(" {}", sanitize(name)) };

@@ -26,6 +26,7 @@ use crate::frontends::terminal::date_rows::DateRows;
 use crate::frontends::terminal::delivery_notices::DeliveryNotices;
 use crate::frontends::terminal::folded_messages::FoldedMessages;
 use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
+use crate::frontends::terminal::room_entry_rows;
 use crate::frontends::terminal::room_rows::RoomRows;
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::scrollback::{HistoryRows, Scrollback};
@@ -148,8 +149,13 @@ impl View {
             Event::Fork { conversation, author } => security_warnings::fork(self.paint, conversation, author),
             Event::PasswordWanted { tries_left } => vec![password_wanted(self.paint, *tries_left)],
             Event::RoomEntered { room } => self.entered(room),
+            Event::Invited { room, by } => vec![self.room_rows().invitation(room, by)],
             Event::RoomAvailable { room } => vec![self.room_rows().available(room)],
             Event::RoomUpdate { room, change, username, .. } => self.room_changed(room, *change, username),
+            Event::RoomEntry(entry) => {
+                let here = self.is_open(&Conversation::Room(entry.room.clone()));
+                room_entry_rows::row(self.paint, entry, here).into_iter().collect()
+            }
             Event::Admin(event) => admin_rows::event(self.paint, &self.you, event),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
