@@ -46,6 +46,7 @@ mod offered_logs;
 pub(crate) mod omission;
 mod pending_command;
 pub(crate) mod pending_sign_in;
+mod proven_members;
 mod published_entries;
 mod remote_have;
 mod replication;
@@ -177,7 +178,7 @@ impl Engine {
         }
         #[cfg(test)]
         {
-            engine.room_logs.omission = start.omission;
+            engine.room_logs.members.omission = start.omission;
         }
         engine.room_logs.set_counts_unsigned(is_tracker_local);
         let snapshots = opened.rooms.iter().filter_map(|room| room.snapshot.as_ref());

@@ -9,21 +9,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use commons::endorsement::Endorsement;
-use commons::keys::PublicKey;
-use commons::limits::KEYS_PER_USER;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::Reply;
 use commons::room_log::entry::{Change, FIRST_EPOCH, SignedEntry};
 use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
-use commons::room_log::state::{RoomState, id_of, room_id};
-use commons::snapshot::{LogPosition, Member, RoomSnapshot};
+use commons::room_log::state::{id_of, room_id};
+use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
 use crate::engine::log_warning::LogWarning;
+#[cfg(test)]
 use crate::engine::omission::Omission;
+use crate::engine::proven_members::ProvenMembers;
 use crate::identity::known_keys::Announcement;
 use crate::limits::{LOG_WARNINGS_MAX, STORED_LOGS_MAX};
 
@@ -43,13 +42,7 @@ pub(crate) struct RoomLogs {
     /// The rooms of which the tracker has shown two different states.
     split: BTreeSet<Uuid>,
     warned: BTreeSet<(Uuid, LogWarning)>,
-    /// A rule that a control of the simulation leaves out.
-    #[cfg(test)]
-    pub(in crate::engine) omission: Option<Omission>,
-    /// Whether members who do not sign count in rooms that allow them: the tracker is on this computer.
-    counts_unsigned: bool,
-    /// The members of each room who do not sign, with the epochs at which this peer saw them first.
-    unsigned: BTreeMap<Uuid, BTreeMap<Username, u64>>,
+    pub(in crate::engine) members: ProvenMembers,
 }
 
 /// The result of the comparison of a head with the own log.
@@ -85,16 +78,15 @@ impl RoomLogs {
     ) {
         self.logs.extend(logs.iter().map(|log| (log.state().id(), Arc::clone(log))));
         for room in rooms {
-            let Some(log) = self.logs.get(&room.id) else { continue };
-            let unsigned = room.members.iter().filter(|member| self.is_unsigned(log.state(), member));
-            let noted = unsigned.map(|member| (member.username.clone(), member.since)).collect();
-            self.unsigned.insert(room.id, noted);
+            if let Some(log) = self.logs.get(&room.id) {
+                self.members.resume(log.state(), room);
+            }
         }
     }
 
     /// Sets whether members who do not sign count in rooms that allow them. A tracker elsewhere could make them up.
     pub(crate) fn set_counts_unsigned(&mut self, counts_unsigned: bool) {
-        self.counts_unsigned = counts_unsigned;
+        self.members.counts_unsigned = counts_unsigned;
     }
 
     /// The log of a room.
@@ -131,7 +123,7 @@ impl RoomLogs {
             self.logs.retain(|room, _| stays(room));
         }
         self.heads.retain(|room, _| stays(room));
-        self.unsigned.retain(|room, _| stays(room));
+        self.members.retain(stays);
         self.waiting.retain(|room, _| stays(room));
         self.split.retain(stays);
         self.warned.retain(|(room, _)| stays(room));
@@ -139,7 +131,9 @@ impl RoomLogs {
 
     /// Checks a snapshot of a room in which the user is, or which the user enters.
     pub(crate) fn check(&mut self, shown: RoomSnapshot) -> Checked {
-        self.note_unsigned(&shown);
+        if let Some(log) = self.logs.get(&shown.id) {
+            self.members.note_unsigned(log.state(), &shown);
+        }
         let (id, log) = (shown.id, self.logs.get(&shown.id));
         let (Some(position), known) = (shown.log, log) else {
             let Some(log) = log else {
@@ -148,7 +142,7 @@ impl RoomLogs {
                 let warnings = if is_plain { Vec::new() } else { self.warn(id, [LogWarning::NoLog]) };
                 return Checked { room: is_plain.then_some(shown), warnings, ..Checked::default() };
             };
-            let room = Some(self.proven(log.state(), &shown));
+            let room = Some(self.members.proven(log.state(), &shown));
             return Checked { room, warnings: self.warn(id, [LogWarning::NoLog]), ..Checked::default() };
         };
         let Some(log) = known else {
@@ -157,10 +151,13 @@ impl RoomLogs {
             return Checked { wanted, ..Checked::default() };
         };
         #[cfg(test)]
-        if position.epoch < log.head().epoch && self.omits(Omission::NewestState) {
-            return Checked { room: Some(self.at_epoch(log, position.epoch, &shown)), ..Checked::default() };
+        if position.epoch < log.head().epoch && self.members.omits(Omission::NewestState) {
+            return Checked {
+                room: Some(self.members.at_epoch(log, position.epoch, &shown)),
+                ..Checked::default()
+            };
         }
-        let (head, room) = (log.head(), Some(self.proven(log.state(), &shown)));
+        let (head, room) = (log.head(), Some(self.members.proven(log.state(), &shown)));
         let at_head = Some((log.state().name().clone(), head.epoch));
         let Some(known) = log.digest_at(position.epoch) else {
             self.waiting.insert(id, shown);
@@ -170,7 +167,7 @@ impl RoomLogs {
             self.split.insert(id);
             vec![LogWarning::Split]
         } else if position.epoch == head.epoch {
-            self.ghosts(log.state(), &shown)
+            self.members.ghosts(log.state(), &shown)
         } else {
             Vec::new()
         };
@@ -183,7 +180,7 @@ impl RoomLogs {
 
     /// Returns the room of a snapshot with the members that its log proves, or `None` if it has no log.
     pub(crate) fn prove(&self, shown: &RoomSnapshot) -> Option<RoomSnapshot> {
-        self.get(shown.id).map(|log| self.proven(log.state(), shown))
+        self.get(shown.id).map(|log| self.members.proven(log.state(), shown))
     }
 
     /// The last entry of a log with the tracker's signature, if this peer has it.
@@ -317,7 +314,8 @@ impl RoomLogs {
         if states.peek().is_none() {
             return announced.clone();
         }
-        let proven: BTreeSet<_> = states.flat_map(|state| self.keys(state, user, Some(announced))).collect();
+        let proven: BTreeSet<_> =
+            states.flat_map(|state| self.members.keys(state, user, Some(announced))).collect();
         Announcement { keys: proven.into_iter().collect(), endorsements: announced.endorsements.clone() }
     }
 
@@ -326,7 +324,7 @@ impl RoomLogs {
         let id = room_of(entry);
         match self.logs.get_mut(&id) {
             #[cfg(test)]
-            Some(log) if self.omission == Some(Omission::EntrySignatures) => {
+            Some(log) if self.members.omission == Some(Omission::EntrySignatures) => {
                 let entries = log.entries().iter().chain([entry]).cloned().collect();
                 *log = Arc::new(RoomLog::from_disk(entries)?);
                 Ok(())
@@ -363,136 +361,15 @@ fn room_of(entry: &SignedEntry) -> Uuid {
     }
 }
 
-impl RoomLogs {
-    /// The members whom the tracker shows although they are none by the log. Where legacy clients may come, they are no ghosts.
-    fn ghosts(&self, state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
-        let is_proven = |member: &&Member| state.members().contains_key(&member.username);
-        let unproven = shown.members.iter().filter(|member| !is_proven(member));
-        let ghosts = unproven.filter(|member| !self.is_unsigned(state, member));
-        ghosts.map(|member| LogWarning::Ghost(member.username.clone())).collect()
-    }
-
-    /// The room with the members of its log. Presence and addresses come from the snapshot.
-    fn proven(&self, state: &RoomState, shown: &RoomSnapshot) -> RoomSnapshot {
-        let is_shown = |name: &Username| shown.has_member(name) || !self.omits(Omission::MembersOfLog);
-        let signed = state.members().iter().filter(|(name, _)| is_shown(name)).map(|(name, member)| {
-            let of_tracker = shown.members.iter().find(|shown| shown.username == *name);
-            let of_omission = of_tracker.filter(|_| self.omits(Omission::SinceOfLog));
-            Member {
-                username: name.clone(),
-                connected: of_tracker.is_some_and(|shown| shown.connected),
-                since: of_omission.map_or(member.since, |shown| shown.since),
-                keys: self.announced(state, name, of_tracker),
-                endorsements: of_tracker.map(|shown| shown.endorsements.clone()).unwrap_or_default(),
-                in_menu: of_tracker.is_some_and(|shown| shown.in_menu),
-            }
-        });
-        let head = state.head();
-        // A member who does not sign gets nothing from before the state of the log at which this peer saw the member first.
-        let since = self.unsigned.get(&shown.id);
-        let since = |name: &Username| since.and_then(|since| since.get(name)).copied().unwrap_or(head.epoch);
-        let unsigned = shown.members.iter().filter(|member| self.is_unsigned(state, member)).cloned();
-        let unsigned = unsigned.map(|member| Member { since: since(&member.username), ..member });
-        let mut members: Vec<Member> = signed.chain(unsigned).collect();
-        members.sort_by_key(|member| (member.username != *state.owner(), member.since));
-        let is_member = |name: &Username| members.iter().any(|member| member.username == *name);
-        let slot = |peer: &Option<commons::peer::Peer>| peer.clone().filter(|peer| is_member(&peer.username));
-        RoomSnapshot {
-            id: shown.id,
-            name: state.name().clone(),
-            revision: shown.revision,
-            capacity: shown.capacity,
-            log: Some(LogPosition::from(head)),
-            owner: state.owner().clone(),
-            peer_owner: slot(&shown.peer_owner),
-            peer_one: slot(&shown.peer_one),
-            peer_two: slot(&shown.peer_two),
-            members,
-        }
-    }
-
-    /// Whether somebody counts as a member without a signature: a user of an original program, where the room allows them. A
-    /// user with a key has a program that signs.
-    fn is_unsigned(&self, state: &RoomState, member: &Member) -> bool {
-        let name = &member.username;
-        let is_allowed = state.allows_legacy() && self.counts_unsigned && member.keys.is_empty();
-        let is_allowed = is_allowed || self.omits(Omission::GhostFilter);
-        is_allowed && !state.members().contains_key(name) && !state.banned().contains(name)
-    }
-
-    /// Notes since which epoch this peer sees the members of a room who do not sign.
-    fn note_unsigned(&mut self, shown: &RoomSnapshot) {
-        let Some(log) = self.logs.get(&shown.id) else { return };
-        let epoch = log.head().epoch;
-        let before = self.unsigned.remove(&shown.id).unwrap_or_default();
-        let unsigned = shown.members.iter().filter(|member| self.is_unsigned(log.state(), member));
-        let since = |member: &Member| before.get(&member.username).copied().unwrap_or(epoch);
-        let noted = unsigned.map(|member| (member.username.clone(), since(member))).collect();
-        self.unsigned.insert(shown.id, noted);
-    }
-
-    /// The keys of a member, and the others that the tracker announces. A key that is not proven by the log counts for nobody
-    /// who has not met the member, and is a change of the key for all others.
-    fn announced(&self, state: &RoomState, name: &Username, shown: Option<&Member>) -> Vec<PublicKey> {
-        let mut keys = self.keys(state, name, shown.map(Announcement::from).as_ref());
-        let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
-        for key in shown.into_iter().flat_map(|shown| &shown.keys).filter(|key| !is_revoked(key)) {
-            if !keys.contains(key) {
-                keys.push(*key);
-            }
-        }
-        keys
-    }
-
-    /// The keys of a member: those in the log, and those that they endorse.
-    fn keys(&self, state: &RoomState, name: &Username, shown: Option<&Announcement>) -> Vec<PublicKey> {
-        let mut keys: Vec<_> = state.keys(name).into_iter().flatten().copied().collect();
-        let Some(shown) = shown else { return keys };
-        if self.omits(Omission::KeysOfLog) {
-            return shown.keys.clone();
-        }
-        let others = shown.keys.iter().filter(|key| !keys.contains(key));
-        let announced: Vec<_> = keys.iter().chain(others).copied().collect();
-        // Each round may find a key that the next one needs.
-        for _ in 0..KEYS_PER_USER {
-            for signature in &shown.endorsements {
-                let endorsed = Endorsement::read(name, &announced, signature);
-                let endorsed = endorsed.filter(|it| keys.contains(&it.by) && !keys.contains(&it.key));
-                let is_revoked = |key: &PublicKey| state.revoked().contains_key(&(name.clone(), *key));
-                keys.extend(endorsed.map(|it| it.key).filter(|key| !is_revoked(key)));
-            }
-        }
-        keys
-    }
-
-    /// The room as its log proves it up to an epoch, for a control of the simulation.
-    #[cfg(test)]
-    fn at_epoch(&self, log: &RoomLog, epoch: u64, shown: &RoomSnapshot) -> RoomSnapshot {
-        let entries = log.entries().iter().filter(|entry| entry.entry.epoch <= epoch).cloned().collect();
-        let known = RoomLog::from_disk(entries);
-        self.proven(known.as_ref().map_or_else(|_| log.state(), RoomLog::state), shown)
-    }
-
-    /// Whether this test variant leaves out a rule.
-    #[cfg(test)]
-    fn omits(&self, rule: Omission) -> bool {
-        self.omission == Some(rule)
-    }
-
-    /// Always returns false outside the tests.
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the tests' variant reads it")]
-    const fn omits(&self, _: Omission) -> bool {
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use commons::digest::Digest;
+    use commons::endorsement::Endorsement;
     use commons::keys::{Seed, Signature};
     use commons::room_log::entry::{Creation, Entry};
     use commons::room_log::facts::Policy;
+
+    use commons::snapshot::Member;
 
     use super::*;
 

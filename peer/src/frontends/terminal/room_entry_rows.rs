@@ -3,12 +3,18 @@
 use commons::names::Username;
 use commons::room_log::facts::Policy;
 
+use crate::api::conversation::Conversation;
 use crate::api::room_entry::{KeyAcquaintance, RoomEntry, RoomEntryChange};
 use crate::frontends::terminal::sanitize::sanitize;
 use crate::frontends::terminal::style::Style;
 
-/// Renders an entry; `here` is true in the open room.
-pub(crate) fn row(paint: Style, entry: &RoomEntry, here: bool) -> Option<String> {
+/// Renders an entry, with the name of the room if it is not the open one.
+pub(crate) fn rows(paint: Style, entry: &RoomEntry, open: Option<&Conversation>) -> Vec<String> {
+    let here = open.is_some_and(|open| matches!(open, Conversation::Room(room) if *room == entry.room));
+    row(paint, entry, here).into_iter().collect()
+}
+
+fn row(paint: Style, entry: &RoomEntry, here: bool) -> Option<String> {
     let RoomEntry { room, username: by, change, .. } = entry;
     let text = match change {
         RoomEntryChange::Joined { invited_by, key } => {

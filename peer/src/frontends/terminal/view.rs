@@ -152,10 +152,7 @@ impl View {
             Event::Invited { room, by } => vec![self.room_rows().invitation(room, by)],
             Event::RoomAvailable { room } => vec![self.room_rows().available(room)],
             Event::RoomUpdate { room, change, username, .. } => self.room_changed(room, *change, username),
-            Event::RoomEntry(entry) => {
-                let here = self.is_open(&Conversation::Room(entry.room.clone()));
-                room_entry_rows::row(self.paint, entry, here).into_iter().collect()
-            }
+            Event::RoomEntry(entry) => room_entry_rows::rows(self.paint, entry, self.conversations.open()),
             Event::Admin(event) => admin_rows::event(self.paint, &self.you, event),
             Event::RoomLeft { room } => self.room_closed(room, "you are no longer in", moment),
             Event::RoomDeleted { room } => self.room_closed(room, "this room was deleted:", moment),
