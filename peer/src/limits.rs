@@ -447,6 +447,9 @@ pub const COMMIT_MESSAGES: usize = 512;
 /// Time that the end of the history is awaited if it was not closed in good order: a commit on a slow disk.
 pub const HISTORY_END: Duration = Duration::from_secs(5);
 
+/// Shortest time between two writes of read marks: the loss of a second of them in a crash does no harm.
+pub const READ_MARKS_PAUSE: Duration = Duration::from_secs(1);
+
 /// Silence after which the history does deferred work: it records the messages that were shown, and indexes for the
 /// search.
 pub const HISTORY_IDLE: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::history::open_error::OpenError;
+use crate::history::read_marks;
 use crate::history::size_record::{self, Held, Loss};
 use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
 
@@ -48,6 +49,7 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
     let loss =
         lacks.map(|lacks| Ok::<_, io::Error>(Loss { lacks, copy: copy_aside(folder)? })).transpose()?;
     prepare(&database)?;
+    read_marks::grow(&database)?;
     clear_suspicion(folder)?;
     Ok((database, loss))
 }

@@ -9,8 +9,8 @@
 //! next HAVE frame restores it. Work in a transaction of its own sees only durable data: it ends the current batch.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -18,10 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::history::history_db::HistoryDb;
+use crate::history::read_marks::ReadMarks;
 use crate::history::report::Report;
 use crate::history::request::Request;
 use crate::history::tables::Tables;
-use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT, QUERY_RETRY};
+use crate::limits::{COMMIT_MESSAGES, HISTORY_IDLE, MARKS_WAIT, QUERY_RETRY, READ_MARKS_PAUSE};
 
 /// A task for the database thread.
 pub(crate) enum Task {
@@ -40,6 +41,8 @@ pub(crate) enum Task {
 pub(crate) struct Counters {
     /// The highest row that was shown to the user.
     pub(crate) shown: AtomicI64,
+    /// The read marks since the last ones that were written.
+    pub(crate) read: Mutex<ReadMarks>,
     /// Whether a `Shown` task is queued, so that no second one is needed.
     pub(crate) nudged: AtomicBool,
     /// The number of commits that changed something.
@@ -56,6 +59,8 @@ pub(crate) struct DbThread {
     runtime: Runtime,
     /// The time at which pending delivery marks must be committed; `None` if there are none.
     marks_due: Option<Instant>,
+    /// The time before which no read mark is written, so that a stream of messages does not write one with each commit.
+    read_marks_due: Instant,
 }
 
 impl DbThread {
@@ -66,7 +71,8 @@ impl DbThread {
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { history, queue, reports, counters, runtime, marks_due: None })
+        let read_marks_due = Instant::now();
+        Ok(Self { history, queue, reports, counters, runtime, marks_due: None, read_marks_due })
     }
 
     /// Runs until a `Close` task arrives, or until all senders are gone.
@@ -83,6 +89,7 @@ impl DbThread {
                     self.commit();
                 }
                 Some(Task::Close(done)) => {
+                    self.take_read_marks();
                     self.commit();
                     self.history.close();
                     let _ = done.send(());
@@ -91,6 +98,7 @@ impl DbThread {
                 Some(Task::Request(_) | Task::Shown) | None => {}
             }
         }
+        self.take_read_marks();
         self.commit();
     }
 
@@ -179,6 +187,17 @@ impl DbThread {
     fn note_shown(&mut self) {
         self.counters.nudged.store(false, Ordering::Relaxed);
         self.history.note_shown(self.counters.shown.load(Ordering::Relaxed));
+        if Instant::now() >= self.read_marks_due {
+            self.take_read_marks();
+        }
+    }
+
+    fn take_read_marks(&mut self) {
+        let marks = std::mem::take(&mut *self.counters.read.lock().unwrap_or_else(PoisonError::into_inner));
+        if marks != ReadMarks::default() {
+            self.history.note_read(marks);
+            self.read_marks_due = Instant::now() + READ_MARKS_PAUSE;
+        }
     }
 
     fn count(&self) {

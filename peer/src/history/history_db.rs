@@ -22,7 +22,7 @@ use rusqlite::{Connection, Error};
 use uuid::Uuid;
 
 use crate::history::answer::HistoryFailed;
-use crate::history::conversation::NamedConversation;
+use crate::history::conversation::{ConversationId, NamedConversation};
 use crate::history::database;
 use crate::history::early_messages::EarlyMessages;
 use crate::history::incarnation;
@@ -30,12 +30,14 @@ use crate::history::meta::Meta;
 use crate::history::open_error::OpenError;
 use crate::history::outbox::Outbox;
 use crate::history::query::Query;
+use crate::history::read_marks::ReadMarks;
 use crate::history::remembered_room::RememberedRoom;
 use crate::history::report::{IncomingMessage, Report};
 use crate::history::request::Request;
 use crate::history::rollback_action::RollbackAction;
 use crate::history::size_record::{Loss, Record};
 use crate::history::tables::{Omission, Tables};
+use crate::history::unread::UnreadMessage;
 
 /// The owner of a history.
 #[derive(Debug, Clone)]
@@ -77,6 +79,10 @@ pub struct InitialState {
     pub answered: BTreeSet<Username>,
     /// The other users whose private messages are stored, with the ids of the first ones.
     pub unanswered: Vec<(Username, Vec<Uuid>)>,
+    /// The messages of others that were shown and not read, in the order of each conversation.
+    pub unread: BTreeMap<ConversationId, Vec<UnreadMessage>>,
+    /// The conversation that was open last.
+    pub last_open: Option<NamedConversation>,
 }
 
 /// The history over one database connection.
@@ -157,6 +163,7 @@ impl HistoryDb {
             written: meta.clone(),
             meta,
             outbox: Outbox::read(&db)?,
+            read_marks: ReadMarks::default(),
             db,
             me: author.username.clone(),
             device: PublicKey::new(key.verifying_key().to_bytes()),
@@ -205,6 +212,8 @@ impl HistoryDb {
             lost: None,
             answered: history.tables.answered()?,
             unanswered: history.tables.unanswered()?,
+            unread: history.tables.unread()?,
+            last_open: history.tables.last_open()?,
         };
         Ok((history, opened))
     }
@@ -246,6 +255,11 @@ impl HistoryDb {
     /// Notes that all messages up to this row were shown. The next commit writes it.
     pub fn note_shown(&mut self, row: i64) {
         self.tables.meta.shown = self.tables.meta.shown.max(row);
+    }
+
+    /// Notes what was read. The next commit writes it.
+    pub fn note_read(&mut self, marks: ReadMarks) {
+        self.tables.read_marks.merge(marks);
     }
 
     /// Returns the number of commits that changed something.
@@ -600,6 +614,7 @@ mod tests {
             ana.apply(Request::Append(draft(&room(), &format!("{n} {}", "x".repeat(200)), &[])))
         });
         ana.note_shown(400);
+        ana.note_read(ReadMarks { read: [(room(), 400)].into(), open: None });
         ana.commit();
         ana.close();
         let mut bytes = fs::read(&file).unwrap();

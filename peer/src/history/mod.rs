@@ -36,6 +36,7 @@ mod meta;
 pub mod open_error;
 mod outbox;
 pub mod query;
+pub mod read_marks;
 pub mod remembered_room;
 mod remembered_rooms;
 pub mod report;
@@ -54,6 +55,7 @@ pub mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unanswered;
+pub mod unread;
 mod verify;
 
 use std::ops::Range;
@@ -67,6 +69,7 @@ use crate::history::answer::{HistoryFailed, StoredMessage};
 use crate::history::db_thread::{Counters, DbThread, Task};
 use crate::history::history_db::{Author, HistoryDb, InitialState, Place};
 use crate::history::open_error::OpenError;
+use crate::history::read_marks::ReadMarks;
 use crate::history::report::Report;
 use crate::history::request::Request;
 use crate::history::search::Search;
@@ -190,6 +193,17 @@ impl History {
     /// writes the row.
     pub fn note_shown(&self, row: i64) {
         self.counters.shown.fetch_max(row, Ordering::Relaxed);
+        self.nudge();
+    }
+
+    /// Notes what was read. This call is cheap: the marks of a second are written together, with a commit or in an idle
+    /// moment.
+    pub fn note_read(&self, marks: ReadMarks) {
+        self.counters.read.lock().unwrap_or_else(PoisonError::into_inner).merge(marks);
+        self.nudge();
+    }
+
+    fn nudge(&self) {
         if !self.counters.nudged.swap(true, Ordering::Relaxed) {
             // If the queue is full, a commit will follow soon anyway.
             let _ = self.tasks.try_send(Task::Shown);

@@ -110,3 +110,11 @@ CREATE VIRTUAL TABLE words USING fts5 (
     text, content = 'messages', content_rowid = 'row', columnsize = 0,
     tokenize = "unicode61 remove_diacritics 2"
 );
+
+-- The row up to which the user has read each conversation. is_open: the conversation that was open last. A history of an
+-- earlier version grows this table when it is opened.
+CREATE TABLE read_marks (
+    conversation INTEGER PRIMARY KEY REFERENCES conversations,
+    row INTEGER NOT NULL,
+    is_open INTEGER NOT NULL DEFAULT 0
+);

@@ -18,6 +18,7 @@ use crate::history::conversation::ConversationId;
 use crate::history::early_messages::EarlyMessages;
 use crate::history::meta::Meta;
 use crate::history::outbox::Outbox;
+use crate::history::read_marks::ReadMarks;
 use crate::history::remembered_room::Unwritten;
 use crate::history::report::{OutgoingMessage, Report};
 use crate::history::seq_ranges::SeqRanges;
@@ -47,6 +48,8 @@ pub struct Tables {
     /// The rooms of the user, as this run knows them.
     pub(crate) rooms: BTreeMap<Uuid, Unwritten>,
     pub(crate) outbox: Outbox,
+    /// The read marks that the database does not have yet.
+    pub(crate) read_marks: ReadMarks,
     /// The reassembly state by the user of the link. It is not stored.
     pub(crate) assemblers: BTreeMap<Username, BatchAssembler>,
     /// The reports to publish after the commit.
@@ -368,6 +371,7 @@ impl Tables {
     pub(crate) fn write_deferred(&mut self) -> Result<()> {
         self.write_spans(1)?;
         self.write_clocks()?;
+        self.write_read_marks()?;
         if self.meta != self.written {
             self.write_meta()?;
         }
@@ -385,6 +389,7 @@ impl Tables {
     /// Completes a transaction that changes something, before its commit.
     pub(crate) fn complete(&mut self) -> Result<()> {
         self.write_rooms()?;
+        self.write_read_marks()?;
         self.write_spans(SPANS_UNWRITTEN)?;
         let only_rows = Meta { next_row: self.written.next_row, ..self.meta.clone() } == self.written;
         if !only_rows || self.meta.next_row == self.first_row {
