@@ -13,15 +13,17 @@
 //! shown row 40. Rows up to 40 count as shown, and the terminal still gets rows 21 to 40 when it goes on. A second page
 //! that began at row 50 does not count before the first page has shown row 50.
 
+use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::administration::AdminEvent;
 use commons::snapshot::{Member, RoomSnapshot};
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::Event;
+use crate::api::conversation::Conversation;
 use crate::api::snapshot::{Position, Snapshot};
 use crate::limits::EVENT_QUEUE_BYTES;
 use crate::untrusted::AsUntrusted;
@@ -88,6 +90,24 @@ struct Progress {
     since: AtomicI64,
     /// The last row of a received message that was shown, not only read.
     shown: AtomicI64,
+    reading: Mutex<Reading>,
+}
+
+/// The conversation that the user reads at a subscriber, and those that the user has just closed.
+#[derive(Debug, Default)]
+struct Reading {
+    open: Option<Conversation>,
+    /// Each with the last row that was shown while it was open.
+    closed: Vec<(Conversation, i64)>,
+}
+
+/// How far the user has read conversations at the frontends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadRows {
+    /// Conversations with the last row that was read, perhaps several for one conversation.
+    pub(crate) read: Vec<(Conversation, i64)>,
+    /// The conversations that are open now.
+    pub(crate) open: Vec<Conversation>,
 }
 
 /// A subscriber as the bus sees it.
@@ -186,6 +206,18 @@ impl Events {
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// Sets the conversation that the user reads here. All its messages so far, and those that are shown until the next
+    /// call, count as read.
+    pub fn set_reading(&self, open: Option<&Conversation>) {
+        let mut reading = self.progress.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.open.as_ref() == open {
+            return;
+        }
+        let closed = mem::replace(&mut reading.open, open.cloned());
+        reading.closed.extend(closed.map(|closed| (closed, self.position.received)));
+        self.shown.notify_one();
     }
 
     fn take(&mut self, item: Item) -> Option<Event> {
@@ -296,11 +328,6 @@ impl EventBus {
         self.published
     }
 
-    /// Publishes events that show no message.
-    pub(crate) fn publish_all(&mut self, events: &[Event]) {
-        events.iter().for_each(|event| self.publish(event, Row::None));
-    }
-
     /// Publishes an event.
     pub(crate) fn publish(&mut self, event: &Event, row: Row) {
         match row {
@@ -343,6 +370,18 @@ impl EventBus {
         }
         self.shown = Some(shown);
         self.shown
+    }
+
+    /// Returns what was read at the subscribers since the last call, and what is open there.
+    pub(crate) fn read_rows(&mut self) -> ReadRows {
+        let mut rows = ReadRows::default();
+        for Subscriber { progress, .. } in &self.subscribers {
+            let mut reading = progress.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            rows.read.append(&mut reading.closed);
+            rows.read.extend(reading.open.clone().map(|open| (open, progress.shown.load(Ordering::Relaxed))));
+            rows.open.extend(reading.open.clone());
+        }
+        rows
     }
 
     /// Ends the bus: subscribers read the remaining events, then receive `None`.
@@ -468,6 +507,27 @@ mod tests {
         assert_eq!(bus.shown(), Some(3), "nobody has shown rows 4 and 5");
         show(&mut page, 2).await;
         assert_eq!(bus.shown(), Some(6), "together they have shown all");
+    }
+
+    #[tokio::test]
+    async fn open_conversation_is_read_as_far_as_it_was_shown() {
+        let chat = |name: &str| Conversation::Private(Username::parse(name).unwrap());
+        let mut bus = bus(9);
+        let (mut terminal, other) = (bus.add(), bus.add());
+        terminal.set_reading(Some(&chat("bob")));
+        publish(&mut bus, 1..=2);
+        show(&mut terminal, 2).await;
+        assert_eq!(bus.read_rows(), ReadRows { read: vec![(chat("bob"), 2)], open: vec![chat("bob")] });
+        publish(&mut bus, [3]);
+        show(&mut terminal, 1).await;
+        terminal.set_reading(Some(&chat("carla")));
+        other.set_reading(Some(&chat("dan")));
+        let read = vec![(chat("bob"), 3), (chat("carla"), 3), (chat("dan"), 0)];
+        assert_eq!(bus.read_rows(), ReadRows { read, open: vec![chat("carla"), chat("dan")] });
+        terminal.set_reading(None);
+        drop(other);
+        let read = vec![(chat("carla"), 3), (chat("dan"), 0)];
+        assert_eq!(bus.read_rows(), ReadRows { read, open: vec![chat("dan")] });
     }
 
     #[tokio::test]

@@ -71,6 +71,13 @@ pub enum Command {
         /// The conversation to open.
         conversation: Conversation,
     },
+    /// Say which conversation the user is reading at this frontend from now on; none if absent. Without this command it is
+    /// the open one, except on a page.
+    Read {
+        /// The conversation on the screen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<Conversation>,
+    },
     /// List the connected users.
     Peers,
     /// List all rooms of the tracker.

@@ -232,6 +232,11 @@ mod tests {
                 Command::Open { conversation: with_bob() },
             ),
             (
+                json!({"command": "read", "conversation": {"to": "bob"}}),
+                Command::Read { conversation: Some(with_bob()) },
+            ),
+            (json!({"command": "read"}), Command::Read { conversation: None }),
+            (
                 json!({"command": "create", "room": "sala"}),
                 Command::Create { room: sala(), policy: Policy::Open },
             ),

@@ -81,6 +81,11 @@ pub const COMMANDS: &[Schema] = &[
     ),
     schema("switch", &[required("conversation", Type::Conversation)], "open a conversation"),
     schema(
+        "read",
+        &[optional("conversation", Type::Conversation)],
+        "say which conversation is read here; none if absent",
+    ),
+    schema(
         "create",
         &[required("room", Type::Room), optional("policy", Type::Policy)],
         "create a room and enter it; without a policy anybody may join",

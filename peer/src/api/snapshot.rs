@@ -7,7 +7,9 @@ use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
 use commons::snapshot::RoomSnapshot;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use crate::api::conversation::Conversation;
 use crate::api::status::{TrackerState, Trust};
 use crate::api::tracker_loss::TrackerLoss;
 use crate::untrusted::UntrustedText;
@@ -52,11 +54,29 @@ pub struct Snapshot {
     /// The users who ask for a private chat, by name: see [`Event::ChatRequest`](crate::api::Event::ChatRequest).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Username>,
+    /// The conversations with messages that no frontend has read, also from earlier runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadSummary>,
+    /// The conversation that a frontend opened last, in an earlier run too. It is for the terminal.
+    #[serde(skip)]
+    pub last_open: Option<Conversation>,
     /// The user's own away text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<UntrustedText>,
     /// True if a command that reads the history needs the password first.
     pub history_locked: bool,
+}
+
+/// The unread messages of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadSummary {
+    /// The conversation that holds them.
+    #[serde(flatten)]
+    pub conversation: Conversation,
+    /// Their number, at most 500.
+    pub messages: usize,
+    /// The id of the first one.
+    pub first: Uuid,
 }
 
 /// The state of another user.
@@ -118,6 +138,8 @@ impl Snapshot {
             blocked: Vec::new(),
             requests: Vec::new(),
             muted: Vec::new(),
+            unread: Vec::new(),
+            last_open: None,
             away: None,
             history_locked: true,
         }

@@ -15,7 +15,7 @@ use crate::api::answer::Answer;
 use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::missing_conversation::MissingConversation;
-use crate::api::snapshot::Snapshot;
+use crate::api::snapshot::{Snapshot, UnreadSummary};
 use crate::api::status::Status;
 use crate::api::{Command, Event};
 use crate::frontends::rooms::Rooms;
@@ -32,6 +32,15 @@ pub struct Conversations {
     entering: Option<RoomName>,
     /// The users who ask for a private chat.
     requests: BTreeSet<Username>,
+    /// The conversation that was open in an earlier run, until the rooms of that run were entered again.
+    reopening: Option<Conversation>,
+    /// True if a person uses this frontend. The lobby is open after the open room has ended: the next line must not go to
+    /// another room. For a program the first room is opened, as ever.
+    is_for_person: bool,
+    /// The conversation that a command says is read here; `None` if there was no such command.
+    read_here: Option<Option<Conversation>>,
+    /// False if the snapshot was that before the sign-in, without the unread messages of earlier runs.
+    knows_unread: bool,
     /// True once the rooms of earlier runs were entered again. Until then each of them is opened, so that the last one
     /// is open.
     started: bool,
@@ -47,10 +56,58 @@ impl Conversations {
             unread: BTreeMap::new(),
             entering: None,
             requests: BTreeSet::new(),
+            reopening: None,
+            is_for_person: false,
+            read_here: None,
+            knows_unread: snapshot.username.is_some(),
             started: false,
         };
         conversations.resync(snapshot);
+        conversations.count_unread(snapshot);
         conversations
+    }
+
+    /// Makes these the conversations of a person, who begins with the conversation that was open last.
+    pub(crate) fn for_person(mut self, snapshot: &Snapshot) -> Self {
+        self.is_for_person = true;
+        let last = snapshot.last_open.clone();
+        let is_left =
+            |last: &Conversation| matches!(last, Conversation::Room(room) if self.rooms.find(room).is_none());
+        if let Some(last) = last.filter(|last| !is_left(last)) {
+            self.set_open(last);
+        }
+        self
+    }
+
+    /// Returns true if the unread messages of earlier runs are missing.
+    pub(crate) fn lacks_unread(&self) -> bool {
+        !self.knows_unread
+    }
+
+    /// Takes over the unread messages of earlier runs, and the conversation that a person opens again.
+    pub(crate) fn resume(&mut self, begun: &Snapshot) {
+        self.knows_unread = true;
+        self.count_unread(begun);
+        if self.is_for_person {
+            self.reopening.clone_from(&begun.last_open);
+        }
+    }
+
+    fn count_unread(&mut self, snapshot: &Snapshot) {
+        for UnreadSummary { conversation, messages, .. } in &snapshot.unread {
+            if self.open.as_ref() != Some(conversation) {
+                *self.unread.entry(conversation.clone()).or_default() += messages;
+            }
+        }
+    }
+
+    /// Returns the conversation that is read here: the open one, unless a command says otherwise. A page does, because it
+    /// alone knows which conversation is on its screen.
+    pub(crate) fn reading(&self, is_page: bool) -> Option<&Conversation> {
+        match &self.read_here {
+            Some(read) => read.as_ref(),
+            None => self.open.as_ref().filter(|_| !is_page),
+        }
     }
 
     /// Replaces the rooms by those of a newer snapshot. The open conversation stays, unless it has ended.
@@ -64,8 +121,12 @@ impl Conversations {
         };
         self.unread.retain(|conversation, _| !has_ended(conversation));
         if self.open.as_ref().is_none_or(has_ended) {
+            // A person who was in the lobby, or whose room has ended, stays there.
+            let was_started = self.is_for_person && self.started;
             self.open = None;
-            self.open_first();
+            if !was_started {
+                self.open_first();
+            }
         }
     }
 
@@ -98,6 +159,12 @@ impl Conversations {
     /// frontend, or if nothing is open.
     pub(crate) fn set_started(&mut self) {
         self.started = true;
+        match self.reopening.take() {
+            Some(chat @ Conversation::Private(_)) => self.set_open(chat),
+            // The room may have ended meanwhile.
+            Some(Conversation::Room(_)) if self.open.is_none() => self.open_first(),
+            _ => {}
+        }
     }
 
     /// Sets the open conversation of a command that names none. If none is open, the service reports that.
@@ -149,6 +216,7 @@ impl Conversations {
                 self.open_room(room.clone());
             }
             (Command::Open { conversation }, Answer::Done) => self.set_open(conversation.clone()),
+            (Command::Read { conversation }, Answer::Done) => self.read_here = Some(conversation.clone()),
             (
                 Command::Leave { conversation: Some(conversation @ Conversation::Private(_)) },
                 Answer::Done,
@@ -173,8 +241,10 @@ impl Conversations {
             Event::RoomEntered { room } => {
                 self.rooms.set((**room).clone());
                 let is_own = self.entering.take_if(|entering| *entering == room.name).is_some();
-                if is_own || !self.started || self.open.is_none() {
-                    self.set_open(Conversation::Room(room.name.clone()));
+                let entered = Conversation::Room(room.name.clone());
+                let reopens = self.reopening.as_ref().is_none_or(|last| *last == entered);
+                if is_own || (reopens && (!self.started || self.open.is_none())) {
+                    self.set_open(entered);
                 }
             }
             Event::RoomUpdate { room, room_state, .. }
@@ -257,13 +327,15 @@ impl Conversations {
         self.open = Some(conversation);
     }
 
-    /// Removes a conversation. If it was open, a room is opened instead, but never a private chat: a user who keeps
-    /// typing would write to that person unawares.
+    /// Removes a conversation. If it was open, the lobby is open for a person after a room. Otherwise a room is opened
+    /// instead, but never a private chat: a user who keeps typing would write to that person unawares.
     fn close(&mut self, conversation: &Conversation) {
         self.unread.remove(conversation);
         if self.open.as_ref() == Some(conversation) {
             self.open = None;
-            self.open_first();
+            if !(self.is_for_person && matches!(conversation, Conversation::Room(_))) {
+                self.open_first();
+            }
         }
     }
 
@@ -418,6 +490,67 @@ mod tests {
         let mut idle = in_rooms(&[]);
         idle.on_event(&entered("equipe"));
         assert_eq!(idle.open(), Some(&conversation("equipe")));
+    }
+
+    #[test]
+    fn lobby_follows_the_room_that_a_person_has_left() {
+        let started = |conversations: Conversations| {
+            let mut conversations = conversations;
+            ["equipe", "sala"].iter().for_each(|name| conversations.on_event(&entered(name)));
+            conversations.set_started();
+            conversations.on_event(&Event::RoomLeft { room: room("sala") });
+            conversations
+        };
+        let person = || Conversations::new(user("ana"), &nothing()).for_person(&nothing());
+        assert_eq!(started(person()).open(), None);
+        // The control: a program goes on in another room.
+        let program = Conversations::new(user("ana"), &nothing());
+        assert_eq!(started(program).open(), Some(&conversation("equipe")));
+        // After a lag the person is still in the lobby.
+        let mut lobby = started(person());
+        lobby.resync(&Snapshot { rooms: vec![snapshot("equipe", &["ana"])], ..nothing() });
+        assert_eq!(lobby.open(), None);
+        run(&mut lobby, &switch("equipe"));
+        assert_eq!(lobby.open(), Some(&conversation("equipe")));
+    }
+
+    #[test]
+    fn person_begins_with_the_conversation_of_the_earlier_run() {
+        let begun = |open: &str| {
+            let unread =
+                UnreadSummary { conversation: conversation("equipe"), messages: 3, first: Uuid::nil() };
+            Snapshot { last_open: Some(conversation(open)), unread: vec![unread], ..nothing() }
+        };
+        let started = |begun: &Snapshot| {
+            let mut conversations = Conversations::new(user("ana"), &nothing()).for_person(&nothing());
+            assert!(conversations.lacks_unread());
+            conversations.resume(begun);
+            ["equipe", "sala"].iter().for_each(|name| conversations.on_event(&entered(name)));
+            conversations.set_started();
+            conversations
+        };
+        for open in ["equipe", "sala", "@bob"] {
+            let conversations = started(&begun(open));
+            assert_eq!(conversations.open(), Some(&conversation(open)));
+            let unread = if open == "equipe" { 0 } else { 3 };
+            assert_eq!(conversations.unread(&conversation("equipe")), unread);
+        }
+        assert_eq!(started(&begun("left")).open(), Some(&conversation("equipe")));
+        // A program opens the last room, and counts the same.
+        let mut program = Conversations::new(user("ana"), &nothing());
+        program.resume(&begun("@bob"));
+        ["equipe", "sala"].iter().for_each(|name| program.on_event(&entered(name)));
+        assert_eq!(program.open(), Some(&conversation("sala")));
+    }
+
+    #[test]
+    fn page_reads_what_it_says_that_it_reads() {
+        let mut page = in_rooms(&["sala"]);
+        assert_eq!((page.reading(false), page.reading(true)), (Some(&conversation("sala")), None));
+        run(&mut page, &Command::Read { conversation: Some(conversation("@bob")) });
+        assert_eq!(page.reading(true), Some(&conversation("@bob")));
+        run(&mut page, &Command::Read { conversation: None });
+        assert_eq!((page.reading(false), page.reading(true)), (None, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::api::answer::Answer;
+use crate::api::conversation::Conversation;
 use crate::api::error::CommandError;
 use crate::api::status::TrackerState;
 use crate::api::{Command, Event};
@@ -53,8 +54,21 @@ impl Frontend {
         self.show(rows).await
     }
 
+    /// Takes over what earlier runs left unread, if the snapshot came before the sign-in.
+    async fn resume(&mut self) {
+        if self.renderer.conversations().lacks_unread()
+            && let Some(begun) = self.service.begun().await
+        {
+            match &mut self.renderer {
+                Renderer::Text(view) => view.resume(&begun),
+                Renderer::Json(_, conversations) => conversations.resume(&begun),
+            }
+        }
+    }
+
     /// Shows the events of the sign-in, which enter the rooms of earlier runs again.
     pub(crate) async fn enter_rooms(&mut self) -> Result<(), OutputClosed> {
+        self.resume().await;
         while let Some(event) = self.events.try_recv() {
             let is_of_sign_in =
                 matches!(event, Event::LoggedIn { .. } | Event::Tracker { .. } | Event::RoomEntered { .. });
@@ -64,7 +78,13 @@ impl Frontend {
             }
         }
         self.renderer.conversations().set_started();
-        Ok(())
+        let open = self.renderer.conversations().open().cloned();
+        if let (Renderer::Text(_), Some(conversation @ Conversation::Private(_))) = (&self.renderer, open) {
+            // As if the user had opened it. If the other user is not to be found, the chat waits like any other.
+            let _ = self.execute(&Command::Open { conversation }).await?;
+        }
+        // The header of a conversation that is open again.
+        if matches!(self.renderer, Renderer::Text(_)) { self.show(Vec::new()).await } else { Ok(()) }
     }
 
     /// Returns the last rows, or the reason why the service ended by itself.
@@ -121,6 +141,8 @@ impl Frontend {
 
     /// Waits for the next turn. Typed input takes precedence over events.
     pub(crate) async fn turn(&mut self) -> Result<Turn, OutputClosed> {
+        let reading = self.renderer.conversations().reading(self.tab.is_some()).cloned();
+        self.events.set_reading(reading.as_ref());
         // After the end of the service, waiting input is not read: nobody typed it for that situation.
         let reads = self.service.failure().is_none();
         if self.editor.is_some()

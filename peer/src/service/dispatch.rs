@@ -44,6 +44,8 @@ impl PeerService {
             Command::Away { text } => {
                 return engine.command(EngineCommand::Away(text.unwrap_or_default())).await;
             }
+            // Only the frontend keeps it.
+            Command::Read { .. } => return Ok(Answer::Done),
             Command::Back => return engine.command(EngineCommand::Back).await,
             Command::Block { user: None } => return engine.command(EngineCommand::Blocked).await,
             Command::Block { user: Some(user) } => return engine.command(EngineCommand::Block(user)).await,
@@ -108,6 +110,7 @@ impl PeerService {
             // The engine makes its own commands wait, and the end waits no longer than it must.
             Command::Say { .. }
             | Command::Open { .. }
+            | Command::Read { .. }
             | Command::Users { .. }
             | Command::Away { .. }
             | Command::Back

@@ -5,7 +5,7 @@
 //! of a link is read. The driver waits for the disk only to write the pinned keys and the blocked users. These files are
 //! small and change seldom, and a decision of the user must be on the disk before the next input.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono::Utc;
@@ -25,7 +25,6 @@ use crate::engine::input::{Input, Now, RefusedFrame, Ticket};
 use crate::engine::pending_sign_in::PendingSignIn;
 use crate::engine::{Engine, not_signed_in};
 use crate::event_bus::{self, EventBus, Row, Subscription};
-use crate::history::request::Request;
 use crate::identity::contacts::ContactsError;
 use crate::peer_communication::frame::Frame;
 use crate::peer_communication::key_request::KeyReply;
@@ -33,18 +32,12 @@ use crate::peer_communication::known_keys_handle::CalledKeyRequest;
 use crate::peer_communication::link_report::LinkReport;
 use crate::service::driver_request::{CalledCommand, Caller, DriverRequest, Resources, StartEngine};
 use crate::service::reread::Rereads;
+use crate::service::signed_in::SignedIn;
 use crate::service::tracker_error::from_tracker;
 use crate::service::tracker_reads::TrackerReads;
+use crate::service::unread_messages::EarlierUnread;
 use crate::tracker_communication::PeerTrackerCommunication;
 use crate::tracker_communication::tracker_report::{EndReason, TrackerReport};
-
-/// The engine of a signed-in user, and what its effects act on.
-struct SignedIn {
-    engine: Engine,
-    resources: Resources,
-    /// Requests for which the history's queue had no room, in order.
-    backlog: VecDeque<Request>,
-}
 
 /// The driver task.
 pub(crate) struct Driver {
@@ -115,7 +108,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = sleep_until(timer) => self.input(Input::Tick),
-                () = history.ready(), if !has_room => self.empty_backlog(),
+                () = history.ready(), if !has_room => session.empty_backlog(),
                 Some(report) = history_reports.recv() => self.input(Input::History(report)),
                 Some(report) = self.tracker_reports.recv() => self.on_tracker_report(report),
                 Some(request) = self.requests.recv() => self.on_request(request),
@@ -131,7 +124,7 @@ impl Driver {
     fn on_request(&mut self, request: DriverRequest) {
         match request {
             DriverRequest::Subscribe(snapshot, from, reply) => self.subscribe(*snapshot, from, reply),
-            DriverRequest::Publish(events) => self.event_bus.publish_all(&events),
+            DriverRequest::Publish(events) => events.iter().for_each(|event| self.publish(event, Row::None)),
             DriverRequest::Status(signed_out, reply) => {
                 let status = match &self.session {
                     Some(session) => session.engine.describe(*signed_out),
@@ -141,7 +134,10 @@ impl Driver {
                 let _ = reply.send(status);
             }
             // The caller may have stopped waiting.
-            DriverRequest::Snapshot(snapshot, reply) => drop(reply.send(self.snapshot(*snapshot))),
+            DriverRequest::Snapshot(snapshot, reply) => {
+                let earlier = self.session.as_ref().map_or(0, SignedIn::shown_earlier);
+                drop(reply.send(self.snapshot(*snapshot, earlier)));
+            }
             DriverRequest::OwnKeys(announced) => self.input(Input::OwnKeys(announced)),
             DriverRequest::NextEntry(room, intent, reply) => {
                 let next = self.session.as_ref().map(|it| it.engine.next_entry(&room, intent, now()));
@@ -167,7 +163,9 @@ impl Driver {
     ) {
         // The subscription that ended still counts for what it has shown.
         self.note_shown();
-        let events = match (self.event_bus.position(subscribe_from), &self.session) {
+        let position = self.event_bus.position(subscribe_from);
+        let up_to = position.unwrap_or(self.event_bus.published()).received;
+        let events = match (position, &self.session) {
             (Some(from), Some(SignedIn { engine, resources, .. })) => {
                 let to = self.event_bus.published();
                 let rows = self.rereads.begin(&resources.history, engine.chat.me(), from, to);
@@ -176,26 +174,27 @@ impl Driver {
             _ => self.event_bus.add(),
         };
         // The caller may have stopped waiting.
-        let _ = reply.send(Subscription { snapshot: self.snapshot(signed_out), events });
+        let _ = reply.send(Subscription { snapshot: self.snapshot(signed_out, up_to), events });
     }
 
-    fn snapshot(&self, signed_out: Snapshot) -> Snapshot {
+    fn snapshot(&self, signed_out: Snapshot, up_to: i64) -> Snapshot {
         match &self.session {
-            Some(session) => session.engine.snapshot(signed_out, Instant::now()),
+            Some(session) => session.snapshot(signed_out, up_to),
             None => signed_out,
         }
     }
 
-    fn start_engine(&mut self, StartEngine { mut start, opened, resources, began }: StartEngine) {
+    fn start_engine(&mut self, StartEngine { mut start, mut opened, resources, began }: StartEngine) {
         if let Some(rooms) = self.pending_sign_in.take_rooms() {
             start.login = Ok(rooms);
         }
         let mut effects = Effects::default();
+        let earlier = EarlierUnread::take(&mut opened);
         let engine = Engine::start(start, opened, now(), &mut effects);
-        let is_unshown = !effects.take_rows().is_empty();
-        self.session = Some(SignedIn { engine, resources, backlog: VecDeque::new() });
+        let unshown = effects.take_rows();
+        self.session = Some(SignedIn::start(engine, resources, earlier, &unshown));
         self.carry_out(effects);
-        self.begin_events(is_unshown);
+        self.begin_events(!unshown.is_empty());
         if let Some(reason) = std::mem::take(&mut self.pending_sign_in).lost() {
             self.input(Input::TrackerLost(reason));
         }
@@ -324,9 +323,9 @@ impl Driver {
         let session = self.session.as_mut()?;
         let Resources { history, links, contacts, .. } = &session.resources;
         match effect {
-            Effect::Publish(event) => self.event_bus.publish(&event, Row::None),
-            Effect::PublishRow(event, row) => self.event_bus.publish(&event, Row::Received(row)),
-            Effect::PublishOwnRow(event, row) => self.event_bus.publish(&event, Row::Sent(row)),
+            Effect::Publish(event) => self.publish(&event, Row::None),
+            Effect::PublishRow(event, row) => self.publish(&event, Row::Received(row)),
+            Effect::PublishOwnRow(event, row) => self.publish(&event, Row::Sent(row)),
             Effect::Answer(ticket, outcome) => {
                 if let Some(caller) = self.callers.remove(&ticket) {
                     // The caller may have stopped waiting.
@@ -373,21 +372,17 @@ impl Driver {
         None
     }
 
-    /// Gives the history the requests that waited for room in its queue.
-    fn empty_backlog(&mut self) {
-        let Some(SignedIn { resources, backlog, .. }) = &mut self.session else { return };
-        while let Some(request) = backlog.pop_front() {
-            if let Err(request) = resources.history.try_put(request) {
-                return backlog.push_front(request);
-            }
-        }
-    }
-
     /// Notes in the history what the frontends have shown. After a crash these messages are not shown again.
     fn note_shown(&mut self) {
-        if let (Some(row), Some(session)) = (self.event_bus.shown(), &self.session) {
-            session.resources.history.note_shown(row);
-        }
+        let (Some(row), Some(session)) = (self.event_bus.shown(), &mut self.session) else { return };
+        session.resources.history.note_shown(row);
+        session.note_read(self.event_bus.read_rows());
+    }
+
+    fn publish(&mut self, event: &Event, row: Row) {
+        self.event_bus.publish(event, row);
+        let published = self.event_bus.published().received;
+        self.session.iter_mut().for_each(|session| session.published(event, row, published));
     }
 
     fn end(&mut self, error: CommandError) {

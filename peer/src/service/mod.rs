@@ -23,6 +23,7 @@ mod room_log;
 pub mod service_slot;
 mod sign_in;
 mod sign_in_requests;
+mod signed_in;
 pub mod start_error;
 mod status;
 mod stopping;
@@ -32,6 +33,7 @@ mod testing;
 mod tracker_error;
 mod tracker_reads;
 mod typed_password;
+mod unread_messages;
 mod word_filter;
 
 use std::collections::BTreeSet;

@@ -29,21 +29,26 @@ impl PeerService {
         let mut subscription =
             subscribed.unwrap_or_else(|| Subscription { snapshot: signed_out, events: Events::default() });
         let snapshot = &mut subscription.snapshot;
-        if let Some(session) = self.session.get() {
-            snapshot.muted = session.muted.users();
-        }
         if snapshot.tracker == TrackerState::Lost {
             snapshot.tracker_reason = self.tracker_failed();
         }
         subscription
     }
 
-    /// Returns the snapshot before the sign-in.
+    /// Returns the state at the begin of this run, for a frontend that subscribed before the sign-in: with the messages that
+    /// earlier runs left unread. Those that no run has shown follow as events.
+    pub(crate) async fn begun(&self) -> Option<Snapshot> {
+        self.engine.snapshot(self.signed_out()).await.ok()
+    }
+
+    /// Returns what the service itself knows of the snapshot.
     pub(crate) fn signed_out(&self) -> Snapshot {
-        Snapshot::signed_out(
+        let signed_out = Snapshot::signed_out(
             self.tracker_address().to_owned(),
             self.tracker.tracker_key(),
             self.listening.to_string(),
-        )
+        );
+        let muted = self.session.get().map(|session| session.muted.users()).unwrap_or_default();
+        Snapshot { muted, ..signed_out }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) mod input_history;
 pub(crate) mod layout;
 pub(crate) mod losses;
 pub mod message_rows;
+mod opening;
 pub(crate) mod request_rows;
 pub(crate) mod retry_wait;
 pub(crate) mod room_entry_rows;

@@ -13,7 +13,11 @@ use crate::api::past::{FoundMessage, PastConversation, PastMessage};
 use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Moment};
 use crate::frontends::terminal::status_line::shown;
 use crate::frontends::terminal::style::Style;
+use crate::frontends::terminal::unread::EarlierMessages;
 use crate::limits::MESSAGE_ROWS;
+
+/// The row before the first unread message of a conversation that was opened.
+pub(crate) const NEW: &str = "── new ──";
 
 /// Renders stored messages.
 #[derive(Clone, Copy)]
@@ -81,12 +85,18 @@ impl HistoryRows {
     /// Renders the earlier messages above a conversation that was opened. A message that names `you` is marked: it may
     /// have come just now.
     pub(crate) fn scrollback(self, messages: &[PastMessage], you: &Username) -> Vec<String> {
+        let plain = Self { paint: Style::plain(), ..self };
+        plain.new_messages(messages, you).iter().map(|row| self.paint.faint(row)).collect()
+    }
+
+    /// Renders messages of a conversation that was opened. A message that names `you` is marked.
+    fn new_messages(self, messages: &[PastMessage], you: &Username) -> Vec<String> {
         let row = |message: &PastMessage| {
             let message = &DisplayMessage::from(message.clone());
-            let row = MessageRow { message, moment: self.moment, paint: Style::plain(), most: MESSAGE_ROWS };
+            let row = MessageRow { message, moment: self.moment, paint: self.paint, most: MESSAGE_ROWS };
             if message.names(you) { row.mention() } else { row.plain() }
         };
-        self.with_muted_folded(messages, row).iter().map(|row| self.paint.faint(row)).collect()
+        self.with_muted_folded(messages, row)
     }
 
     fn message(self, message: &DisplayMessage) -> Vec<String> {
@@ -104,12 +114,14 @@ pub(crate) struct Scrollback {
 }
 
 impl Scrollback {
-    /// Renders the earlier messages except the unread ones. If the history is locked, renders a hint instead, once.
+    /// Renders the earlier messages except the unread ones of this run. Those of earlier runs follow after [`NEW`]. If the
+    /// history is locked, renders a hint instead, once.
     pub(crate) fn rows(
         &mut self,
         looked: &Result<Answer, CommandError>,
         open: &Conversation,
         is_unread: impl Fn(Uuid) -> bool,
+        earlier: Option<EarlierMessages>,
         you: &Username,
         rows: HistoryRows,
     ) -> Vec<String> {
@@ -119,7 +131,21 @@ impl Scrollback {
                 let past: Vec<_> =
                     messages.iter().filter(|message| !is_unread(message.id)).cloned().collect();
                 self.shown = past.iter().map(|message| message.id).collect();
-                rows.scrollback(&past, you)
+                let Some(EarlierMessages { first, .. }) = earlier else { return rows.scrollback(&past, you) };
+                // If the first one was erased, all messages that were read stand behind it.
+                let at = past.iter().position(|message| message.id == first).unwrap_or_default();
+                let (read, new) = past.split_at(at);
+                let title = std::iter::once(rows.paint.system(NEW));
+                rows.scrollback(read, you)
+                    .into_iter()
+                    .chain(title)
+                    .chain(rows.new_messages(new, you))
+                    .collect()
+            }
+            Err(CommandError::PasswordWanted { .. }) if let Some(EarlierMessages { count, .. }) = earlier => {
+                self.hinted = true;
+                let count = counted(count, "new message", "new messages");
+                vec![rows.paint.system(&format!("── {count}: /history shows them ──"))]
             }
             Err(CommandError::PasswordWanted { .. }) if !std::mem::replace(&mut self.hinted, true) => {
                 vec![rows.paint.faint("   /history shows what was said before")]

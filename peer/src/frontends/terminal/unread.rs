@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
 use crate::api::conversation::Conversation;
+use crate::api::snapshot::{Snapshot, UnreadSummary};
 use crate::frontends::terminal::message_rows::DisplayMessage;
 use crate::limits::{UNREAD_CHATS, UNREAD_MESSAGES};
 
@@ -22,9 +23,39 @@ pub(crate) struct UnreadMessages {
 #[derive(Default)]
 pub(crate) struct Unread {
     conversations: BTreeMap<Conversation, UnreadMessages>,
+    /// The unread messages of earlier runs, which are in the history.
+    earlier: BTreeMap<Conversation, EarlierMessages>,
+}
+
+/// The unread messages that earlier runs left in one conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EarlierMessages {
+    /// The number of messages, at most 500.
+    pub(crate) count: usize,
+    /// The id of the first one.
+    pub(crate) first: Uuid,
 }
 
 impl Unread {
+    /// Starts with the unread messages in a snapshot.
+    pub(crate) fn of_earlier_runs(snapshot: &Snapshot) -> Self {
+        let earlier = snapshot.unread.iter().map(|UnreadSummary { conversation, messages, first }| {
+            (conversation.clone(), EarlierMessages { count: *messages, first: *first })
+        });
+        Self { earlier: earlier.collect(), ..Self::default() }
+    }
+
+    /// Takes the unread messages of earlier runs of a conversation that is opened.
+    pub(crate) fn take_earlier(&mut self, conversation: &Conversation) -> Option<EarlierMessages> {
+        self.earlier.remove(conversation)
+    }
+
+    /// Returns the number of unread messages of a conversation.
+    pub(crate) fn count(&self, conversation: &Conversation) -> usize {
+        let live = self.conversations.get(conversation).map_or(0, |unread| unread.messages.len());
+        live + self.earlier.get(conversation).map_or(0, |earlier| earlier.count)
+    }
+
     /// Keeps a message. Returns true if it is the first unread one of its conversation.
     pub(crate) fn keep(&mut self, conversation: &Conversation, message: DisplayMessage) -> bool {
         if !self.conversations.contains_key(conversation) && self.conversations.len() >= UNREAD_CHATS {

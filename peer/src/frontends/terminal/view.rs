@@ -29,32 +29,32 @@ use crate::frontends::terminal::message_rows::{DisplayMessage, MessageRow, Momen
 use crate::frontends::terminal::room_entry_rows;
 use crate::frontends::terminal::room_rows::RoomRows;
 use crate::frontends::terminal::sanitize::sanitize;
-use crate::frontends::terminal::scrollback::{HistoryRows, Scrollback};
+use crate::frontends::terminal::scrollback::Scrollback;
 use crate::frontends::terminal::security_warnings::{self, KeyWarnings};
 use crate::frontends::terminal::status_line::{StatusLine, shown};
 use crate::frontends::terminal::style::Style;
 use crate::frontends::terminal::tables::Tables;
-use crate::frontends::terminal::unread::{Unread, UnreadMessages};
+use crate::frontends::terminal::unread::Unread;
 use crate::frontends::terminal::welcome::Welcome;
 use crate::frontends::terminal::{admin_rows, request_rows, tracker_rows};
-use crate::limits::{MESSAGE_ROWS, SCROLLBACK};
+use crate::limits::MESSAGE_ROWS;
 
 /// The state of the screen, as far as later rows depend on it.
 pub struct View {
-    paint: Style,
-    you: Username,
-    conversations: Conversations,
+    pub(crate) paint: Style,
+    pub(crate) you: Username,
+    pub(crate) conversations: Conversations,
     /// The conversation under whose header the screen shows messages.
-    shown: Option<Conversation>,
-    unread: Unread,
+    pub(crate) shown: Option<Conversation>,
+    pub(crate) unread: Unread,
     connections: Connections,
     deliveries: DeliveryNotices,
     alerts: Alerts,
     key_warnings: KeyWarnings,
     banners: PendingBanners,
-    scrollback: Scrollback,
+    pub(crate) scrollback: Scrollback,
     dates: DateRows,
-    folded: FoldedMessages,
+    pub(crate) folded: FoldedMessages,
 }
 
 impl std::fmt::Debug for View {
@@ -69,10 +69,10 @@ impl View {
     pub fn new(you: Username, snapshot: &Snapshot, paint: Style) -> Self {
         Self {
             paint,
-            conversations: Conversations::new(you.clone(), snapshot),
+            conversations: Conversations::new(you.clone(), snapshot).for_person(snapshot),
             you,
             shown: None,
-            unread: Unread::default(),
+            unread: Unread::of_earlier_runs(snapshot),
             connections: Connections::default(),
             deliveries: DeliveryNotices::default(),
             alerts: Alerts::new(Notify::default()),
@@ -82,6 +82,12 @@ impl View {
             dates: DateRows::default(),
             folded: FoldedMessages::default(),
         }
+    }
+
+    /// Takes over what earlier runs left: the unread messages and the open conversation.
+    pub(crate) fn resume(&mut self, begun: &Snapshot) {
+        self.conversations.resume(begun);
+        self.unread = Unread::of_earlier_runs(begun);
     }
 
     /// Sets how the terminal alerts the user to messages.
@@ -126,7 +132,7 @@ impl View {
         &mut self.conversations
     }
 
-    fn open(&self) -> Option<&Conversation> {
+    pub(crate) fn open(&self) -> Option<&Conversation> {
         self.conversations.open()
     }
 
@@ -225,7 +231,7 @@ impl View {
         vec![self.room_rows().change(name, change, user, here)]
     }
 
-    fn room_rows(&self) -> RoomRows<'_> {
+    pub(crate) fn room_rows(&self) -> RoomRows<'_> {
         RoomRows { paint: self.paint, you: &self.you }
     }
 
@@ -236,23 +242,6 @@ impl View {
         rows.push(self.paint.system(&format!("*** {what} {}", shown(&conversation))));
         rows.extend(self.opened());
         rows
-    }
-
-    /// Renders the unread messages of a conversation that is not open, under its name.
-    fn unread_under_name(&mut self, conversation: &Conversation, moment: Moment) -> Vec<String> {
-        let unread = self.unread.take(conversation);
-        if unread.messages.is_empty() {
-            return Vec::new();
-        }
-        let title = self.paint.system(&format!("── {}, not read yet ──", shown(conversation)));
-        std::iter::once(title).chain(self.unread_rows(conversation, &unread, moment)).collect()
-    }
-
-    fn unread_rows(&self, of: &Conversation, unread: &UnreadMessages, moment: Moment) -> Vec<String> {
-        let dropped = (unread.dropped > 0)
-            .then(|| self.paint.system(&format!("({} earlier messages were not kept)", unread.dropped)));
-        let rows = unread.messages.iter().flat_map(|message| self.message_row(of, message, moment));
-        dropped.into_iter().chain(rows).collect()
     }
 
     /// Handles a received message: shows it if its conversation is open, otherwise shows a notice.
@@ -298,7 +287,12 @@ impl View {
     }
 
     /// Renders a message as `[HH:MM:SS] <user> text`; one of a private chat that is not open is marked as private.
-    fn message_row(&self, of: &Conversation, message: &DisplayMessage, moment: Moment) -> Vec<String> {
+    pub(crate) fn message_row(
+        &self,
+        of: &Conversation,
+        message: &DisplayMessage,
+        moment: Moment,
+    ) -> Vec<String> {
         let row = MessageRow { message, moment, paint: self.paint, most: MESSAGE_ROWS };
         match of {
             Conversation::Private(user) if !self.is_open(of) => {
@@ -323,50 +317,6 @@ impl View {
         self.folded.keep_all(answer);
         let tables = self.tables(moment.columns);
         AnswerRows { paint: self.paint, tables, moment }.rows(answer, command)
-    }
-
-    /// Renders the header of the open conversation if it is a different one than before. Its earlier messages follow
-    /// with [`Self::arrive`].
-    pub fn opened(&mut self) -> Vec<String> {
-        if self.shown.as_ref() == self.open() {
-            return Vec::new();
-        }
-        self.shown = self.open().cloned();
-        self.scrollback.is_due = self.shown.is_some();
-        match &self.shown {
-            None => Vec::new(),
-            Some(Conversation::Room(name)) => {
-                let room = self.conversations.rooms().find(name);
-                room.map(|room| self.room_rows().header(room)).unwrap_or_default()
-            }
-            Some(open @ Conversation::Private(user)) => {
-                request_rows::header(self.paint, user, self.conversations.is_request(open))
-            }
-        }
-    }
-
-    /// Returns true if a conversation was opened and its earlier messages are not shown yet.
-    #[must_use]
-    pub fn has_arrived(&self) -> bool {
-        self.scrollback.is_due
-    }
-
-    /// Returns the command that reads the earlier messages of the open conversation.
-    pub(crate) fn look_back(&self) -> Command {
-        Command::History { lines: SCROLLBACK, conversation: self.shown.clone(), before: None, after: None }
-    }
-
-    /// Renders the earlier messages of the conversation that was opened, if the history is unlocked, and its unread
-    /// messages.
-    pub fn arrive(&mut self, looked: &Result<Answer, CommandError>, moment: Moment) -> Vec<String> {
-        let Some(open) = self.shown.clone() else { return Vec::new() };
-        looked.iter().for_each(|answer| self.folded.keep_all(answer));
-        let unread = |id| self.unread.has(&open, id);
-        let mut rows =
-            self.scrollback.rows(looked, &open, unread, &self.you, HistoryRows { paint: self.paint, moment });
-        let unread = self.unread.take(&open);
-        rows.extend(self.unread_rows(&open, &unread, moment));
-        rows
     }
 
     /// Renders the reason why a command was not carried out, with advice.
@@ -434,9 +384,11 @@ mod tests {
 
     use super::*;
     use crate::api::past::{PastConversation, PastMessage};
+    use crate::api::snapshot::UnreadSummary;
     use crate::api::status::LinkState;
     use crate::api::status::TrackerState;
     use crate::api::undeliverable::Undeliverable;
+    use crate::frontends::terminal::scrollback::NEW;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -446,8 +398,12 @@ mod tests {
         RoomName::parse(name).unwrap()
     }
 
+    fn nothing() -> Snapshot {
+        Snapshot::signed_out(String::new(), None, String::new())
+    }
+
     fn view() -> View {
-        View::new(user("ana"), &Snapshot::signed_out(String::new(), None, String::new()), Style::plain())
+        View::new(user("ana"), &nothing(), Style::plain())
     }
 
     fn at(day: u32, second: u32) -> DateTime<FixedOffset> {
@@ -550,10 +506,55 @@ mod tests {
         assert_eq!(switch(&mut view, &open).len(), 2);
         let rows = view.arrive(&not_asked(), moment());
         let hint = "   /history shows what was said before";
-        let lines = [hint, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "[12:00:07] >> <bob> ana?"];
+        let lines = [hint, NEW, "[12:00:07] <bob> one", "[12:00:07] <bob> two", "[12:00:07] >> <bob> ana?"];
         assert_eq!(rows, lines, "{rows:#?}");
         assert_eq!(view.alert(), None, "it has rung before");
         assert!(switch(&mut view, &open).is_empty());
+    }
+
+    #[test]
+    fn unread_messages_of_an_earlier_run_stand_below_new() {
+        let mut view = view();
+        let (bob, sala_room) = (Conversation::Private(user("bob")), Conversation::Room(room("sala")));
+        let summary = |messages, first| UnreadSummary {
+            conversation: Conversation::Room(room("sala")),
+            messages,
+            first: Uuid::from_u128(first),
+        };
+        let begun = |unread| Snapshot { last_open: Some(bob.clone()), unread: vec![unread], ..nothing() };
+        view.resume(&begun(summary(30, 2)));
+        view.event(&sala("sala", &[("bob", true)]), moment());
+        view.event(&sala("equipe", &[("bob", true)]), moment());
+        assert_eq!(view.conversations().open(), None, "no room is opened on the way");
+        view.conversations().set_started();
+        assert_eq!(view.conversations().open(), Some(&bob), "the chat of the earlier run");
+        assert_eq!(view.opened().len(), 1);
+        view.arrive(&Ok(Answer::Done), moment());
+        switch(&mut view, &sala_room);
+        let Command::History { lines: 30, .. } = view.look_back() else {
+            panic!("too few messages are read")
+        };
+        let past = |id: u128, text: &str| PastMessage {
+            id: Uuid::from_u128(id),
+            from: user("bob"),
+            content: text.into(),
+            sent_at: at(20, 1).to_utc(),
+            signed: true,
+            filtered: false,
+            muted: false,
+        };
+        let answer = |lines| {
+            Ok(Answer::History { of: PastConversation::Room(room("sala")), named: None, lines, more: false })
+        };
+        let rows = view.arrive(&answer(vec![past(1, "old"), past(2, "unread"), past(3, "ana?")]), moment());
+        assert_eq!(
+            rows,
+            ["[12:00:01] <bob> old", NEW, "[12:00:01] <bob> unread", "[12:00:01] >> <bob> ana?"]
+        );
+        assert_eq!(view.arrive(&answer(vec![past(3, "ana?")]), moment()).len(), 1, "they are read now");
+        // A locked history shows how many there are.
+        view.resume(&begun(summary(2, 2)));
+        assert_eq!(view.arrive(&not_asked(), moment()), ["── 2 new messages: /history shows them ──"]);
     }
 
     #[test]
@@ -571,7 +572,7 @@ mod tests {
         };
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] [PRIVATE to bob] what?"]);
         assert_eq!(switch(&mut view, &chat).len(), 1);
-        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob> psst"]);
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), [NEW, "[12:00:07] <bob> psst"]);
         assert_eq!(view.event(&sent, moment()), ["[12:00:00] <ana> what?"]);
     }
 
@@ -800,7 +801,7 @@ mod tests {
         view.event(&link(LinkState::Down, false), moment());
         assert!(view.event(&link(LinkState::Up, true), moment()).is_empty());
         switch(&mut view, &Conversation::Room(room("sala")));
-        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), ["[12:00:07] <bob ~> later"]);
+        assert_eq!(view.arrive(&Ok(Answer::Done), moment()), [NEW, "[12:00:07] <bob ~> later"]);
         assert_eq!(view.event(&message(Some("sala"), "now"), moment()), ["[12:00:07] <bob> now"]);
     }
 

@@ -180,7 +180,7 @@ export class Actions extends View {
 		});
 	}
 
-	/** Does something, and asks for the password if the history is locked. Returns `null` if the user cancels. @template T @param {() => Promise<T>} action */
+	/** Does something that may need the password. `null`: the user cancels. @template T @param {() => Promise<T>} action */
 	async unlocked(action) {
 		try {
 			return await action();

@@ -253,7 +253,7 @@ const HANDLERS = {
 	},
 };
 
-/** Returns a conversation in which something has happened now. @param {State} state @param {Address} address */
+/** A conversation in which something happens. @param {State} state @param {Address} address */
 function begun(state, address, now) {
 	const conversation = conversationOf(state, address);
 	conversation.ended = false;
@@ -271,7 +271,7 @@ function ended(state, event, text, now) {
 	return [{ do: "refresh" }];
 }
 
-/** Records what became of a message for one recipient. @param {State} state @param {PeerEvent} event @param {(delivery: Delivery) => void} record */
+/** Records the delivery to one recipient. @param {State} state @param {PeerEvent} event @param {(delivery: Delivery) => void} record */
 function recorded(state, { id, to }, record) {
 	const message = state.waiting.get(id);
 	if (message?.delivery) {
@@ -372,7 +372,7 @@ function note(state, conversation, text, at, above) {
 	}
 }
 
-/** Adds a note to each conversation with a user, and returns these conversations. @param {State} state */
+/** Adds a note to each conversation with a user. @param {State} state */
 function noteWith(state, name, text, at) {
 	const shared = [...state.conversations.values()].filter(it => !it.ended && othersOf(state, it).some(member => member.username === name));
 	shared.forEach(conversation => note(state, conversation, text, at));

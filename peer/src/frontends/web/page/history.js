@@ -2,12 +2,12 @@
 
 import { isRead, messageRow, readReceipts, remember } from "./events.js";
 import { mergeNewest, mergeOlder, messageKey, replace } from "./rows.js";
-import { addressIn, conversationOf } from "./state.js";
+import { addressIn, conversationOf, openConversation } from "./state.js";
 import { View } from "./view.js";
 
 const PAGE = 60;
 
-/** Messages that an export reads at a time: an answer with the longest texts stays below two megabytes. */
+/** Messages that an export reads at a time: at most two megabytes. */
 const EXPORT_PAGE = 200;
 
 export class HistoryReader extends View {
@@ -15,6 +15,8 @@ export class HistoryReader extends View {
 	#busy = new Set();
 	/** The marks in the session storage, as text. */
 	#kept = "{}";
+	/** The conversation that is read here. @type {Conversation | null} */
+	#read = null;
 
 	/** Reads a page of a conversation, oldest first. */
 	#page({ address }, lines, before) {
@@ -137,6 +139,7 @@ export class HistoryReader extends View {
 	}
 
 	readMarks() {
+		this.#read = null;
 		const marks = JSON.parse(sessionStorage.getItem("read") ?? "{}");
 		this.state.conversations.forEach(it => (it.read ??= marks[it.key] ?? null));
 	}
@@ -147,6 +150,12 @@ export class HistoryReader extends View {
 		if (marks.length && kept !== this.#kept) {
 			this.#kept = kept;
 			sessionStorage.setItem("read", kept);
+		}
+		const open = openConversation(this.state);
+		const read = open && isRead(this.state, open) ? open : null;
+		if (read !== this.#read) {
+			this.#read = read;
+			this.app.command("read", { conversation: read?.address }).catch(() => {});
 		}
 	}
 }

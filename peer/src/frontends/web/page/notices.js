@@ -66,7 +66,7 @@ export class Notices extends View {
 		};
 	}
 
-	/** Reads a message out to assistive technology, together with those that follow shortly. @param {Message} message */
+	/** Reads messages out to assistive technology, some at a time. @param {Message} message */
 	received(conversation, message) {
 		if (this.#gathered.push({ conversation, message }) === 1) {
 			setTimeout(() => this.#readOut(this.#gathered.splice(0)), GATHERING);

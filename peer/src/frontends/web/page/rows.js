@@ -1,6 +1,6 @@
 /** The rows of a conversation: messages in order, and notes of the program between them. */
 
-/** Returns the key of a message: an author can use the id of another author's message. @param {{ from: string, id: string }} message */
+/** The key of a message: ids are unique per author. @param {{ from: string, id: string }} message */
 export const messageKey = ({ from, id }) => `${from} ${id}`;
 
 let versions = 0;

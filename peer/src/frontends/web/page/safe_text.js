@@ -22,7 +22,7 @@ const isHidden = c => HIDDEN.test(c) || BLANK.test(c);
 
 const isMark = c => /\p{M}/u.test(c);
 
-/** Returns true if a joiner may stand beside this character: inside an emoji, or between letters of some scripts. @param {string | undefined} c */
+/** True if a joiner may stand here: in an emoji, or between letters of some scripts. @param {string | undefined} c */
 const joins = c => c !== undefined && c > "\x7f" && !isHidden(c) && !/\p{Zs}/u.test(c);
 
 /** @param {string} lineFeed the replacement of a line feed */
@@ -53,7 +53,7 @@ export function safeRow(text) {
 	return sanitized(String(text ?? ""), "\\n");
 }
 
-/** Returns the text of a message, which keeps its line feeds. White space at its end is removed. */
+/** The text of a message, with its line feeds and no white space at its end. */
 export function safeText(text) {
 	const ends = String(text ?? "").trimEnd().replace(/\r\n/g, "\n");
 	return PLAIN.test(ends) ? ends : sanitized(ends, "\n");

@@ -1,6 +1,6 @@
 /** The state of the peer when a page connects, without messages. Events continue from there. */
 
-import { conversationOf, readPresence, userOf } from "./state.js";
+import { addressIn, conversationOf, readPresence, userOf } from "./state.js";
 
 /**
  * Takes over a snapshot. Messages that are on the page stay. After a connection was lost they are completed from the
@@ -40,6 +40,10 @@ export function readSnapshot(state, snapshot) {
 		conversation.snapshot = room;
 		readPresence(state, room);
 		present.add(conversation);
+	}
+	for (const it of snapshot.unread ?? []) {
+		const conversation = conversationOf(state, addressIn(it));
+		conversation.unread = conversation.key === state.open ? conversation.unread : it.messages;
 	}
 	for (const conversation of state.conversations.values()) {
 		conversation.ended = !present.has(conversation);

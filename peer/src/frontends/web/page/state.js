@@ -36,7 +36,7 @@ export const keyOf = address => ("room" in address ? `room:${address.room}` : `t
 /** @param {Address} address */
 export const titleOf = address => ("room" in address ? address.room : `@${address.to}`);
 
-/** Returns the address in the fields `room`, `to` or `with` of an event. @param {Record<string, any>} fields @returns {Address} */
+/** The address in an event. @param {Record<string, any>} fields @returns {Address} */
 export const addressIn = ({ named, room, to, with: other }) =>
 	named ?? room ? { room: named ?? room } : { to: to ?? other };
 
@@ -78,14 +78,14 @@ export function userOf(state, name) {
 /** @param {State} state */
 export const openConversation = state => state.conversations.get(state.open ?? "") ?? null;
 
-/** Returns true if a user can be reached: by a link, or as the tracker says. @param {State} state */
+/** True if a user can be reached. @param {State} state */
 export const isOnline = ({ tracker, online, users, me }, name) =>
 	name === me || users.get(name)?.linked === true || (tracker === "connected" && online.has(name));
 
-/** Takes over who is connected, as the state of a room says. @param {State} state @param {RoomSnapshot | null} room */
+/** Takes over who is connected. @param {State} state @param {RoomSnapshot | null} room */
 export const readPresence = ({ online }, room) => room?.members.forEach(({ username, connected }) => online[connected ? "add" : "delete"](username));
 
-/** Returns the members of a conversation, this user included. @param {State} state @returns {Member[]} */
+/** The members of a conversation, with this user. @param {State} state @returns {Member[]} */
 export function membersOf(state, { address, snapshot }) {
 	const members = "room" in address ? (snapshot?.members ?? []) : [{ username: state.me }, { username: address.to }];
 	return members.map(member => ({ ...member, connected: isOnline(state, member.username) }));
@@ -95,7 +95,7 @@ export function membersOf(state, { address, snapshot }) {
 export const othersOf = (state, conversation) =>
 	membersOf(state, conversation).filter(member => member.username !== state.me);
 
-/** Returns true for a room that this user has left. A private chat goes on with the next message. */
+/** True for a room that this user has left. */
 export const hasEnded = ({ address, ended }) => ended && "room" in address;
 
 /** The latest activity comes first. @param {State} state */
@@ -122,7 +122,7 @@ export const unreadOf = state => [...state.conversations.values()].reduce((count
 /** The state of the connection while no peer answers. */
 export const PEER_AWAY = "offline: peer";
 
-/** Returns the state of the connection in the words that tests and assistive technology look for. @param {State} state */
+/** The state of the connection, for tests and assistive technology. @param {State} state */
 export function connectionWords({ phase, attached, tracker }) {
 	if (phase !== "signed_in") {
 		return "signed out";

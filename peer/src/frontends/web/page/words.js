@@ -55,7 +55,7 @@ const FAILURES = {
 	QUEUE_FULL: "too many newer messages waited",
 };
 
-/** Lists the recipients that have a message, and those that do not. @param {Delivery} delivery */
+/** Lists who has a message, and who not. @param {Delivery} delivery */
 export function deliveryDetails({ has, written, waits, failed }) {
 	const rows = [
 		has.length && `Delivered to ${listed(has)}.`,
