@@ -129,7 +129,7 @@ impl Frontend {
                 Renderer::Text(Box::new(view))
             }
             Format::Json { requests } => {
-                Renderer::Json(Replies::new(requests), Conversations::new(you, &snapshot))
+                Renderer::Json(Box::new(Replies::new(requests)), Box::new(Conversations::new(you, &snapshot)))
             }
         };
         // The questions before may have turned the echo off.

@@ -21,7 +21,7 @@ use crate::limits::QUIT_KEY_WAIT;
 /// The output format with its state.
 pub(crate) enum Renderer {
     Text(Box<View>),
-    Json(Replies, Conversations),
+    Json(Box<Replies>, Box<Conversations>),
 }
 
 impl Renderer {

@@ -25,7 +25,7 @@ impl ReadMarks {
             let mark = self.read.entry(conversation).or_default();
             *mark = row.max(*mark);
         }
-        self.open = later.open.or(self.open.take());
+        self.open = later.open.or_else(|| self.open.take());
     }
 }
 

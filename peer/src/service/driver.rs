@@ -164,7 +164,7 @@ impl Driver {
         // The subscription that ended still counts for what it has shown.
         self.note_shown();
         let position = self.event_bus.position(subscribe_from);
-        let up_to = position.unwrap_or(self.event_bus.published()).received;
+        let up_to = position.unwrap_or_else(|| self.event_bus.published()).received;
         let events = match (position, &self.session) {
             (Some(from), Some(SignedIn { engine, resources, .. })) => {
                 let to = self.event_bus.published();

@@ -36,7 +36,8 @@ impl Frontend {
         program: Connection,
         stop: CancellationToken,
     ) -> Self {
-        let renderer = Renderer::Json(Replies::new(true), Conversations::new(you, &snapshot));
+        let renderer =
+            Renderer::Json(Box::new(Replies::new(true)), Box::new(Conversations::new(you, &snapshot)));
         Self::connected(service, events, renderer, program, stop)
     }
 
