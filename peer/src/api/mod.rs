@@ -286,7 +286,7 @@ pub enum Event {
     Invited {
         /// The name of the room.
         room: RoomName,
-        /// The owner.
+        /// The owner of the room.
         by: Username,
     },
     /// Somebody else has signed a change of a room.

@@ -79,7 +79,7 @@ pub enum RoomEntryChange {
     },
     /// The owner named the member who may take the room over, or nobody.
     Successor {
-        /// The successor.
+        /// The member who may take the room over.
         user: Option<Username>,
     },
     /// The author signs with another device too.

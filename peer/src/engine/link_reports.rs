@@ -36,7 +36,7 @@ impl Engine {
                 self.on_have(&from, &conversation(&from, room_id), state, now, effects);
             }
             LinkReport::LogRequested { from, room_id, after } => {
-                self.on_log_requested(from, room_id, after, effects);
+                self.on_log_requested(from, room_id, after, now, effects);
             }
             LinkReport::Entries { from, room_id, entries, log_head } => {
                 self.on_entries(from, room_id, entries, &log_head, now, effects);

@@ -81,12 +81,15 @@ impl Engine {
         from: Username,
         room: Uuid,
         after: u64,
+        now: Now,
         effects: &mut Effects,
     ) {
         let (Some(log), Some(head)) = (self.room_logs.get(room), self.room_logs.signed_head(room)) else {
             return;
         };
-        if !self.is_member_by_log(room, &from) {
+        if !self.is_member_by_log(room, &from)
+            || !self.offered_logs.may_serve(&from, room, after, now.instant)
+        {
             return;
         }
         let entries = log.page(after).to_vec();
@@ -111,7 +114,7 @@ impl Engine {
         match self.offered_logs.add(&from, known, entries, head) {
             Offer::Useless => {}
             Offer::Split => {
-                self.room_logs.note_split(room);
+                self.room_logs.note_split(room, head.head.digest);
                 self.warn_of(room, LogWarning::SplitWith(from), effects);
             }
             Offer::More(after) => {
@@ -120,10 +123,7 @@ impl Engine {
             }
             Offer::Complete(log) => {
                 self.room_logs.replace(*log, *head);
-                let shown = self.chat.rooms().find(|shown| shown.id == room).cloned();
-                let proven = shown.and_then(|shown| self.room_logs.prove(&shown));
-                let events = proven.map(|room| self.chat.changed(room, now.instant));
-                effects.publish(events.unwrap_or_default());
+                self.prove_again(room, now, effects);
                 self.update_membership(now, effects);
             }
         }

@@ -21,6 +21,10 @@ pub(crate) struct OfferedLogs {
     offers: BTreeMap<(Username, Uuid), RoomLog>,
     /// When each member was last requested to send the entries of each room.
     requested: BTreeMap<(Username, Uuid), Instant>,
+    /// The questions that are not answered yet. Entries that nobody asked for are ignored.
+    awaited: BTreeSet<(Username, Uuid)>,
+    /// When each member got entries of each room last, and after which epoch.
+    served: BTreeMap<(Username, Uuid), (Instant, u64)>,
     /// The questions that came too soon after the last one.
     due: BTreeSet<(Username, Uuid)>,
 }
@@ -48,11 +52,23 @@ impl OfferedLogs {
             self.requested.get(&place).is_none_or(|requested| *requested + ENTRIES_PAUSE <= now);
         if may_request {
             self.due.remove(&place);
+            self.awaited.insert(place.clone());
             self.requested.insert(place, now);
         } else {
             self.due.insert(place);
         }
         may_request
+    }
+
+    /// Returns whether a member gets entries of a room now: once for each page, and otherwise at that pace too.
+    pub(crate) fn may_serve(&mut self, to: &Username, room: Uuid, after: u64, now: Instant) -> bool {
+        let place = (to.clone(), room);
+        let is_early = |(at, last): &(Instant, u64)| now < *at + ENTRIES_PAUSE && after <= *last;
+        let may_serve = !self.served.get(&place).is_some_and(is_early);
+        if may_serve {
+            self.served.insert(place, (now, after));
+        }
+        may_serve
     }
 
     /// Takes the questions that came too soon.
@@ -77,12 +93,21 @@ impl OfferedLogs {
             self.offers.remove(&place);
             return Offer::Useless;
         }
-        let before = self.offers.remove(&place).filter(|offer| offer.head().epoch > known.head().epoch);
+        if !self.awaited.remove(&place) {
+            return Offer::Useless;
+        }
+        // The tracker may have brought other entries meanwhile.
+        let at = known.head();
+        let continues =
+            |offer: &RoomLog| offer.head().epoch > at.epoch && offer.digest_at(at.epoch) == Some(at.digest);
+        let before = self.offers.remove(&place).filter(continues);
         let mut log = before.unwrap_or_else(|| known.clone());
         let begin = log.head().epoch;
         let next = entries.first().map(|first| &first.entry).filter(|first| first.epoch == begin + 1);
         if next.is_some_and(|next| next.previous != log.head().digest) {
-            return if leads_to(&entries, &head.head) { Offer::Split } else { Offer::Useless };
+            // Entries that follow what only this member has offered prove nothing.
+            let is_split = log.head() == at && leads_to(&entries, &head.head);
+            return if is_split { Offer::Split } else { Offer::Useless };
         }
         for entry in entries {
             // The tracker may have brought some of them meanwhile.
@@ -97,6 +122,7 @@ impl OfferedLogs {
                 if self.offers.len() >= OFFERED_LOGS_MAX {
                     self.offers.pop_first();
                 }
+                self.awaited.insert(place.clone());
                 self.offers.insert(place, log);
                 Offer::More(reached.epoch)
             }
@@ -108,11 +134,13 @@ impl OfferedLogs {
         self.offers.retain(|(user, _), _| user != from);
         self.requested.retain(|(user, _), _| user != from);
         self.due.retain(|(user, _)| user != from);
+        self.awaited.retain(|(user, _)| user != from);
+        self.served.retain(|(user, _), _| user != from);
     }
 }
 
 /// Returns whether each entry names the one before it, and the last one is the head.
-fn leads_to(entries: &[SignedEntry], head: &Head) -> bool {
+pub(crate) fn leads_to(entries: &[SignedEntry], head: &Head) -> bool {
     let follows = |pair: &[SignedEntry]| {
         let [before, after] = pair else { return false };
         after.entry.epoch == before.entry.epoch + 1 && after.entry.previous == before.digest()
@@ -126,7 +154,7 @@ mod tests {
     use commons::room_log::entry::Change;
 
     use super::*;
-    use crate::history::testing::{ANA, BOB, author, extend, joined, room_log, user};
+    use crate::history::testing::{ANA, BOB, author, device, extend, joined, room_log, user};
 
     /// Returns a log of ana and bob, and the same log with two more entries.
     fn logs() -> (RoomLog, RoomLog) {
@@ -141,14 +169,50 @@ mod tests {
         log.head().sign(&author("operator").seed)
     }
 
+    /// Takes the answer of bob to a question.
+    fn answered(
+        offers: &mut OfferedLogs,
+        known: &RoomLog,
+        entries: Vec<SignedEntry>,
+        head: &SignedHead,
+    ) -> Offer {
+        offers.awaited.insert((user(BOB), known.state().id()));
+        offers.add(&user(BOB), known, entries, head)
+    }
+
+    #[test]
+    fn entries_that_follow_an_own_offer_prove_nothing() {
+        let (known, longer) = logs();
+        let mut made_up = known.clone();
+        extend(&mut made_up, &[(BOB, BOB, Change::Device(device("phone")))]);
+        let mut offers = OfferedLogs::default();
+        let page = made_up.after(2).to_vec();
+        assert_eq!(answered(&mut offers, &known, page, &signed(&longer)), Offer::More(3));
+        let true_one = longer.after(3).to_vec();
+        assert_eq!(answered(&mut offers, &known, true_one, &signed(&longer)), Offer::Useless);
+    }
+
+    #[test]
+    fn entries_that_nobody_asked_for_are_ignored() {
+        let (known, longer) = logs();
+        let (mut offers, entries) = (OfferedLogs::default(), longer.after(2).to_vec());
+        let (id, now) = (known.state().id(), Instant::now());
+        assert_eq!(offers.add(&user(BOB), &known, entries.clone(), &signed(&longer)), Offer::Useless);
+        assert!(offers.may_request(&user(BOB), id, now) && !offers.may_request(&user(BOB), id, now));
+        assert!(matches!(offers.add(&user(BOB), &known, entries, &signed(&longer)), Offer::Complete(_)));
+        assert_eq!(offers.take_due(), [(user(BOB), id)].into(), "the second question is due later");
+        assert!(offers.may_serve(&user(BOB), id, 2, now) && !offers.may_serve(&user(BOB), id, 2, now));
+        assert!(offers.may_serve(&user(BOB), id, 3, now), "the next page");
+    }
+
     #[test]
     fn entries_count_up_to_a_head_that_the_tracker_signed() {
         let (known, longer) = logs();
         let mut offers = OfferedLogs::default();
         let page = longer.after(2)[..1].to_vec();
-        assert_eq!(offers.add(&user(BOB), &known, page, &signed(&longer)), Offer::More(3));
+        assert_eq!(answered(&mut offers, &known, page, &signed(&longer)), Offer::More(3));
         let rest = longer.after(3).to_vec();
-        assert_eq!(offers.add(&user(BOB), &known, rest, &signed(&longer)), Offer::Complete(Box::new(longer)));
+        assert_eq!(answered(&mut offers, &known, rest, &signed(&longer)), Offer::Complete(Box::new(longer)));
     }
 
     #[test]
@@ -157,9 +221,9 @@ mod tests {
         extend(&mut other, &[(ANA, ANA, Change::Topic("other".into()))]);
         let entries = longer.after(3).to_vec();
         let mut offers = OfferedLogs::default();
-        assert_eq!(offers.add(&user(BOB), &other, entries.clone(), &signed(&longer)), Offer::Split);
+        assert_eq!(answered(&mut offers, &other, entries.clone(), &signed(&longer)), Offer::Split);
         let by_member = longer.head().sign(&author(BOB).seed);
-        assert_eq!(offers.add(&user(BOB), &other, entries, &by_member), Offer::Useless, "the control");
+        assert_eq!(answered(&mut offers, &other, entries, &by_member), Offer::Useless, "the control");
     }
 
     #[test]
@@ -168,17 +232,17 @@ mod tests {
         let entries = longer.after(2).to_vec();
         let mut offers = OfferedLogs::default();
         let by_member = longer.head().sign(&author(BOB).seed);
-        assert_eq!(offers.add(&user(BOB), &known, entries.clone(), &by_member), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, entries.clone(), &by_member), Offer::Useless);
         let mut other = known.clone();
         extend(&mut other, &[(ANA, ANA, Change::Topic("one".into())), (ANA, ANA, Change::Topic("x".into()))]);
-        assert_eq!(offers.add(&user(BOB), &known, entries.clone(), &signed(&other)), Offer::Useless);
-        assert_eq!(offers.add(&user(BOB), &known, entries[1..].to_vec(), &signed(&longer)), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, entries.clone(), &signed(&other)), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, entries[1..].to_vec(), &signed(&longer)), Offer::Useless);
         assert_eq!(
-            offers.add(&user(BOB), &known, Vec::new(), &signed(&longer)),
+            answered(&mut offers, &known, Vec::new(), &signed(&longer)),
             Offer::Useless,
             "nothing new"
         );
         // Control: the same entries with the tracker's signature.
-        assert!(matches!(offers.add(&user(BOB), &known, entries, &signed(&longer)), Offer::Complete(_)));
+        assert!(matches!(answered(&mut offers, &known, entries, &signed(&longer)), Offer::Complete(_)));
     }
 }

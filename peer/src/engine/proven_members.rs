@@ -37,7 +37,10 @@ impl ProvenMembers {
     pub(crate) fn ghosts(&self, state: &RoomState, shown: &RoomSnapshot) -> Vec<LogWarning> {
         let is_proven = |member: &&Member| state.members().contains_key(&member.username);
         let unproven = shown.members.iter().filter(|member| !is_proven(member));
-        let ghosts = unproven.filter(|member| !self.is_unsigned(state, member));
+        // A room may allow users of original programs, who have no key. This peer does not count them if the tracker is
+        // elsewhere, and nobody has lied.
+        let is_guest = |member: &&Member| state.allows_legacy() && member.keys.is_empty();
+        let ghosts = unproven.filter(|member| !is_guest(member) && !self.is_unsigned(state, member));
         ghosts.map(|member| LogWarning::Ghost(member.username.clone())).collect()
     }
 

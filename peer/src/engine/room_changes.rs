@@ -9,6 +9,7 @@ use commons::room_log::entry::{Change, Entry, SignedEntry};
 use commons::room_log::log::RoomLog;
 use commons::room_log::state::RoomState;
 use commons::snapshot::RoomSnapshot;
+use uuid::Uuid;
 
 use crate::api::error::CommandError;
 use crate::engine::Engine;
@@ -105,8 +106,12 @@ impl Engine {
             _ => {
                 let shown = reply.room.clone().filter(|room| room.id == id);
                 let room = shown.and_then(|room| self.check_room(room, effects));
-                let entered = room.map(|room| self.chat.entry_granted(name.as_str(), room, now.instant));
-                effects.publish(entered.unwrap_or_default());
+                match room {
+                    Some(room) => {
+                        effects.publish(self.chat.entry_granted(name.as_str(), room, now.instant));
+                    }
+                    None => self.prove_again(id, now, effects),
+                }
             }
         }
     }
@@ -130,6 +135,15 @@ impl Engine {
         if let Some(room) = shown.and_then(|shown| self.check_room(shown, effects)) {
             effects.publish(self.chat.changed(room, now.instant));
         }
+        self.prove_again(room, now, effects);
+    }
+
+    /// Applies the present log of a room to the last known snapshot of it. A removal counts even if the tracker pushes no
+    /// snapshot without the member.
+    pub(in crate::engine) fn prove_again(&mut self, room: Uuid, now: Now, effects: &mut Effects) {
+        let shown = self.chat.rooms().find(|shown| shown.id == room).cloned();
+        let proven = shown.and_then(|shown| self.room_logs.prove(&shown));
+        effects.publish(proven.map(|room| self.chat.changed(room, now.instant)).unwrap_or_default());
     }
 
     /// The tracker refused the entries of a room, or was lost. To somebody who was removed from a room it gives none.

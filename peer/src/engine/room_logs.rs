@@ -6,25 +6,28 @@
 //! Example: the tracker pushes a snapshot with the members ana, bob and eve, at the entry that this peer knows. By the
 //! log the members are ana and bob. The rooms of the chat get ana and bob, and the user is warned of eve.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use commons::digest::Digest;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::Reply;
 use commons::room_log::entry::{Change, FIRST_EPOCH, SignedEntry};
+use commons::room_log::facts::Policy;
 use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
-use commons::room_log::state::{id_of, room_id};
+use commons::room_log::state::{RoomState, id_of, room_id};
 use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
 use crate::engine::log_warning::LogWarning;
+use crate::engine::offered_logs::leads_to;
 #[cfg(test)]
 use crate::engine::omission::Omission;
 use crate::engine::proven_members::ProvenMembers;
 use crate::identity::known_keys::Announcement;
-use crate::limits::{LOG_WARNINGS_MAX, STORED_LOGS_MAX};
+use crate::limits::{LOG_READS_MAX, LOG_WARNINGS_MAX, STORED_LOGS_MAX};
 
 /// The version of the ids of rooms with a log.
 const ID_OF_A_LOG: usize = 8;
@@ -35,12 +38,18 @@ pub(crate) struct RoomLogs {
     logs: BTreeMap<Uuid, Arc<RoomLog>>,
     /// The signed heads of the logs, as far as they are known. One counts while the log has not grown beyond it.
     heads: BTreeMap<Uuid, SignedHead>,
+    /// Pages of logs that do not lead to the signed head yet.
+    partial: BTreeMap<Uuid, RoomLog>,
+    /// The rooms that the user entered on this device.
+    entered: BTreeSet<Uuid>,
     /// The newest snapshot of each room whose later entries were not read yet.
     waiting: BTreeMap<Uuid, RoomSnapshot>,
     /// The room that was read last, although the user is not in it.
     candidate: Option<Uuid>,
-    /// The rooms of which the tracker has shown two different states.
-    split: BTreeSet<Uuid>,
+    /// The rooms of which the tracker has shown two different states, and the other entries that were shown.
+    split: BTreeMap<Uuid, HashSet<Digest>>,
+    /// The other entries that the user knows of, having looked at the room.
+    seen_splits: HashSet<(Uuid, Digest)>,
     warned: BTreeSet<(Uuid, LogWarning)>,
     pub(in crate::engine) members: ProvenMembers,
 }
@@ -77,6 +86,7 @@ impl RoomLogs {
         rooms: impl Iterator<Item = &'a RoomSnapshot>,
     ) {
         self.logs.extend(logs.iter().map(|log| (log.state().id(), Arc::clone(log))));
+        self.entered.extend(self.logs.keys());
         for room in rooms {
             if let Some(log) = self.logs.get(&room.id) {
                 self.members.resume(log.state(), room);
@@ -101,17 +111,20 @@ impl RoomLogs {
 
     /// Whether the tracker has shown two different states of a room.
     pub(crate) fn is_split(&self, room: Uuid) -> bool {
-        self.split.contains(&room)
+        self.split.contains_key(&room)
     }
 
-    /// Notes that the tracker has shown two different states of a room.
-    pub(crate) fn note_split(&mut self, room: Uuid) {
-        self.split.insert(room);
+    /// Notes that the tracker has shown another entry of a room. It counts until the user has looked at the room.
+    pub(crate) fn note_split(&mut self, room: Uuid, other: Digest) {
+        if !self.seen_splits.contains(&(room, other)) && self.seen_splits.len() < LOG_WARNINGS_MAX {
+            self.split.entry(room).or_default().insert(other);
+        }
     }
 
     /// Notes that the user has looked at a room of which the tracker has shown two states.
     pub(crate) fn looked_at(&mut self, room: Uuid) {
-        self.split.remove(&room);
+        let others = self.split.remove(&room).into_iter().flatten();
+        self.seen_splits.extend(others.map(|other| (room, other)));
     }
 
     /// Forgets what was noted about all rooms but these and the one that was read last. The logs stay up to a bound, so
@@ -125,7 +138,9 @@ impl RoomLogs {
         self.heads.retain(|room, _| stays(room));
         self.members.retain(stays);
         self.waiting.retain(|room, _| stays(room));
-        self.split.retain(stays);
+        self.split.retain(|room, _| stays(room));
+        self.partial.retain(|room, _| stays(room));
+        self.entered.extend(rooms);
         self.warned.retain(|(room, _)| stays(room));
     }
 
@@ -164,7 +179,7 @@ impl RoomLogs {
             return Checked { room, wanted: at_head, warnings: Vec::new() };
         };
         let found = if position.head != known {
-            self.split.insert(id);
+            self.note_split(id, position.head);
             vec![LogWarning::Split]
         } else if position.epoch == head.epoch {
             self.members.ghosts(log.state(), &shown)
@@ -206,7 +221,7 @@ impl RoomLogs {
                 HeadComparison::Equal
             }
             Some(_) => {
-                self.split.insert(room);
+                self.note_split(room, head.digest);
                 HeadComparison::Split
             }
         }
@@ -228,14 +243,17 @@ impl RoomLogs {
         let id = room_of(entry);
         let known = self.logs.get(&id).and_then(|log| log.after(entry.entry.epoch - 1).first());
         if known != Some(entry) {
-            self.add(entry)?;
+            let before = self.logs.get(&id).map(|log| (**log).clone());
+            let log = self.with_entry(before, entry)?;
+            self.logs.insert(id, Arc::new(log));
         }
         self.candidate = Some(id);
         Ok(id)
     }
 
-    /// Adds the entries of a page of the log of this room after an epoch. Entries that are known are skipped, and those of
-    /// other rooms are invalid. A page that begins later was asked for before the log was forgotten, so it is no lie.
+    /// Adds the entries of a page of the log of this room after an epoch. They count once they lead to the head that the
+    /// tracker has signed: otherwise it could give entries to one member and leave that member without a proof for the
+    /// others. A page that begins later than the known log was asked for before the log was forgotten, so it is no lie.
     /// Returns the room, if it has a log that has grown, and the contradictions.
     pub(crate) fn read(
         &mut self,
@@ -245,39 +263,93 @@ impl RoomLogs {
     ) -> (Option<Uuid>, Vec<LogWarning>) {
         let Some(head) = &reply.head else { return (None, Vec::new()) };
         let id = room_id(&head.head.room);
-        let is_new = !self.logs.contains_key(&id);
-        let before = self.logs.get(&id).map(|log| log.head().epoch);
-        let mut invalid = false;
-        for entry in reply.entries.iter().flatten() {
-            if room_of(entry) != id {
-                invalid = true;
-            } else if self.next_epoch(id) == entry.entry.epoch {
-                invalid |= self.add(entry).is_err();
+        let entries = reply.entries.as_deref().unwrap_or_default();
+        let read = match self.extended(id, entries) {
+            Ok(read) => read,
+            // The entries follow another entry than the known one, and lead to a head that the tracker has signed.
+            Err(Refusal::Stale) if self.is_signed(id, head) && leads_to(entries, &head.head) => {
+                self.note_split(id, head.head.digest);
+                return (None, self.warn(id, [LogWarning::Split]));
             }
-        }
-        if self.logs.get(&id).is_some_and(|log| log.state().name() != name) {
-            // A log that was asked for by another name is of no use.
-            if is_new {
-                self.logs.remove(&id);
-            }
+            Err(_) => return (None, self.warn(id, [LogWarning::Invalid])),
+        };
+        let of = read.as_ref().or_else(|| self.get(id).map(|log| &**log)).map(RoomLog::state);
+        let Some(is_asked) = of.map(|of| of.name() == name) else { return (None, Vec::new()) };
+        if !is_asked || of.is_some_and(|of| !head.is_signed_by(&of.tracker())) {
             return (None, self.warn(id, [LogWarning::Invalid]));
         }
-        let Some(known) = self.logs.get(&id).map(|log| log.head().epoch) else {
-            return (None, self.warn(id, invalid.then_some(LogWarning::Invalid)));
-        };
+        let mut has_grown = false;
+        if let Some(log) = read {
+            let reached = log.head();
+            if reached == head.head {
+                has_grown = true;
+                self.insert(id, log);
+            } else if reply.more && reached.epoch < head.head.epoch && self.partial.len() < LOG_READS_MAX {
+                self.partial.insert(id, log);
+                return (None, Vec::new());
+            } else {
+                return (None, self.warn(id, [LogWarning::Invalid]));
+            }
+        }
         // A user who joins reads from the beginning, also if the log is known from an earlier stay.
-        if is_new || after == 0 {
+        if after == 0 {
             self.candidate = Some(id);
         }
-        let has_grown = before != Some(known);
         let comparison = self.compare(id, head);
         let found = [
             (comparison == HeadComparison::Split).then_some(LogWarning::Split),
-            (invalid || comparison == HeadComparison::Unsigned).then_some(LogWarning::Invalid),
             // The epoch of the question was known when it was asked, and the tracker had signed it.
             (comparison == HeadComparison::Equal && head.head.epoch < after).then_some(LogWarning::Older),
         ];
         (has_grown.then_some(id), self.warn(id, found.into_iter().flatten()))
+    }
+
+    /// Whether a head is signed by the tracker of a room whose log is known.
+    fn is_signed(&self, room: Uuid, head: &SignedHead) -> bool {
+        self.get(room).is_some_and(|log| head.is_signed_by(&log.state().tracker()))
+    }
+
+    /// Returns the known log of a room, or the pages that were read after it, with these entries. Known entries are skipped.
+    /// `None` if there is no new one.
+    fn extended(&mut self, id: Uuid, entries: &[SignedEntry]) -> Result<Option<RoomLog>, Refusal> {
+        let known = self.logs.get(&id).map(|log| log.head());
+        let continues = |part: &RoomLog| known.is_none_or(|at| part.digest_at(at.epoch) == Some(at.digest));
+        let mut log = self.partial.remove(&id).filter(continues);
+        for entry in entries {
+            if room_of(entry) != id {
+                return Err(Refusal::OtherRoom);
+            }
+            let next = log.as_ref().map(RoomLog::head).or(known).map_or(FIRST_EPOCH, |head| head.epoch + 1);
+            if entry.entry.epoch == next {
+                let before = log.take().or_else(|| self.logs.get(&id).map(|log| (**log).clone()));
+                log = Some(self.with_entry(before, entry)?);
+            }
+        }
+        Ok(log)
+    }
+
+    /// Returns a log with one more entry, or a new log.
+    fn with_entry(&self, log: Option<RoomLog>, entry: &SignedEntry) -> Result<RoomLog, Refusal> {
+        match log {
+            None => RoomLog::begin(entry.clone()),
+            #[cfg(test)]
+            Some(log) if self.members.omission == Some(Omission::EntrySignatures) => {
+                RoomLog::from_disk(log.entries().iter().chain([entry]).cloned().collect())
+            }
+            Some(mut log) => log.append(entry.clone()).map(|()| log),
+        }
+    }
+
+    /// Stores a log that leads to a signed head. Of the rooms that the user has never entered only the last one is known.
+    fn insert(&mut self, id: Uuid, log: RoomLog) {
+        let before = self.candidate.filter(|before| *before != id && !self.entered.contains(before));
+        if let Some(before) = before {
+            self.logs.remove(&before);
+        }
+        if !self.entered.contains(&id) {
+            self.candidate = Some(id);
+        }
+        self.logs.insert(id, Arc::new(log));
     }
 
     /// Takes the snapshot that waited for the entries of a room.
@@ -297,11 +369,6 @@ impl RoomLogs {
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
     }
 
-    /// The epoch of the next entry of a log.
-    fn next_epoch(&self, room: Uuid) -> u64 {
-        self.logs.get(&room).map_or(FIRST_EPOCH, |log| log.head().epoch + 1)
-    }
-
     /// The keys of a user who was never met, as the tracker announces them: in a room with a log only those of the log.
     pub(crate) fn announcement<'a>(
         &self,
@@ -310,31 +377,20 @@ impl RoomLogs {
         announced: &Announcement,
     ) -> Announcement {
         let states = rooms.filter_map(|room| Some(self.logs.get(&room.id)?.state()));
-        let mut states = states.filter(|state| state.members().contains_key(user)).peekable();
-        if states.peek().is_none() {
-            return announced.clone();
-        }
-        let proven: BTreeSet<_> =
-            states.flat_map(|state| self.members.keys(state, user, Some(announced))).collect();
+        let states: Vec<_> = states.filter(|state| state.members().contains_key(user)).collect();
+        // In an open room anybody can join under the name. So the keys of all rooms count that agree, or those of the room
+        // that is best guarded.
+        let guard = |state: &&RoomState| {
+            let joined_at = state.members().get(user).map(|member| member.joined_at);
+            (state.policy() != Policy::Invite, joined_at)
+        };
+        let Some(best) = states.iter().copied().min_by_key(guard) else { return announced.clone() };
+        let keys = |state: &RoomState| -> BTreeSet<_> {
+            self.members.keys(state, user, Some(announced)).into_iter().collect()
+        };
+        let common = states.into_iter().map(keys).reduce(|one, other| &one & &other).unwrap_or_default();
+        let proven = if common.is_empty() { keys(best) } else { common };
         Announcement { keys: proven.into_iter().collect(), endorsements: announced.endorsements.clone() }
-    }
-
-    /// Adds the next entry of a log. A known log is never begun anew.
-    fn add(&mut self, entry: &SignedEntry) -> Result<(), Refusal> {
-        let id = room_of(entry);
-        match self.logs.get_mut(&id) {
-            #[cfg(test)]
-            Some(log) if self.members.omission == Some(Omission::EntrySignatures) => {
-                let entries = log.entries().iter().chain([entry]).cloned().collect();
-                *log = Arc::new(RoomLog::from_disk(entries)?);
-                Ok(())
-            }
-            Some(log) => Arc::make_mut(log).append(entry.clone()),
-            None => {
-                self.logs.insert(id, Arc::new(RoomLog::begin(entry.clone())?));
-                Ok(())
-            }
-        }
     }
 
     /// Returns the warnings that were not given yet.
@@ -368,6 +424,7 @@ mod tests {
     use commons::keys::{Seed, Signature};
     use commons::room_log::entry::{Creation, Entry};
     use commons::room_log::facts::Policy;
+    use commons::room_log::head::Head;
 
     use commons::snapshot::Member;
 
@@ -516,6 +573,44 @@ mod tests {
         let new = log(Policy::Open, &[joins("eve", 5)]);
         assert_eq!(new.last(), &entry);
         assert_eq!(logs.read(&sala(), 1, &page(&new, 1)).1, []);
+    }
+
+    #[test]
+    fn entries_that_lead_to_no_signed_head_do_not_count() {
+        let old = log(Policy::Open, &[]);
+        let new = log(Policy::Open, &[joins("bob", 2), joins("carla", 3)]);
+        let far = Head { epoch: 1000, ..new.head() }.sign(&seed(TRACKER));
+        let reply = Reply { head: Some(Box::new(far)), ..page(&new, 1) };
+        let mut logs = knowing(&old);
+        assert_eq!(logs.read(&sala(), 1, &reply), (None, vec![LogWarning::Invalid]));
+        let mut logs = knowing(&old);
+        let (first, last) = (new.after(1)[..1].to_vec(), new.after(2).to_vec());
+        let part = Reply { entries: Some(first), more: true, ..page(&new, 1) };
+        assert_eq!(logs.read(&sala(), 1, &part), (None, Vec::new()));
+        assert_eq!(
+            logs.get(old.state().id()).map(|log| log.head()),
+            Some(old.head()),
+            "a part proves nothing"
+        );
+        // Control: the next page leads to the head.
+        let rest = Reply { entries: Some(last), ..page(&new, 2) };
+        assert_eq!(logs.read(&sala(), 2, &rest), (Some(new.state().id()), Vec::new()));
+        assert_eq!(logs.signed_head(new.state().id()).map(|signed| signed.head), Some(new.head()));
+    }
+
+    #[test]
+    fn split_that_the_user_has_looked_at_stops_nothing_again() {
+        let one = log(Policy::Open, &[joins("bob", 2)]);
+        let [other, third] =
+            [("carla", 3), ("dora", 4)].map(|(name, n)| log(Policy::Open, &[joins(name, n)]));
+        let (mut logs, id) = (knowing(&one), one.state().id());
+        let shown = |logs: &mut RoomLogs, log: &RoomLog| logs.compare(id, &log.head().sign(&seed(TRACKER)));
+        shown(&mut logs, &other);
+        logs.looked_at(id);
+        shown(&mut logs, &other);
+        assert!(!logs.is_split(id));
+        shown(&mut logs, &third);
+        assert!(logs.is_split(id), "another contradiction");
     }
 
     #[test]

@@ -29,6 +29,14 @@ impl Chat {
             None if self.blocked.contains(&inbound.from) => None,
             None => Some((ConversationId::Private(inbound.from.clone()), None, inbound)),
             Some(Some(room))
+                if room.log.is_some()
+                    && matches!(inbound.messages, InboundMessages::Unsigned(_))
+                    && room.members.iter().any(|it| it.username == inbound.from && !it.keys.is_empty()) =>
+            {
+                // A member with a key signs. Without a signature the author could tell each member something else.
+                None
+            }
+            Some(Some(room))
                 if room.has_member(&inbound.from)
                     && self.synced.get(&room.id) == Some(&room.order())
                     && !is_later(room, &inbound)

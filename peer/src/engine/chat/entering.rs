@@ -108,6 +108,9 @@ impl Chat {
 
     /// Passes on an invitation, once for each room.
     pub(in crate::engine::chat) fn invited(&mut self, room: &RoomSnapshot, by: Username) -> Option<Event> {
+        if self.blocked.contains(&by) {
+            return None;
+        }
         let invited = self.offer(room).map(|_| Event::Invited { room: room.name.clone(), by });
         invited.filter(|_| room.log.is_some())
     }

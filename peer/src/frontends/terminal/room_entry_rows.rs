@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_of_another_room_is_shown_without_its_control_characters() {
+    fn topic_of_another_room_cannot_steer_the_screen() {
         let topic = RoomEntryChange::Topic { text: "tea\u{1b}[2J".to_owned().into() };
         let row = said(topic, false).unwrap();
         assert!(row.starts_with("*** ana set the topic: tea") && row.ends_with("(in sala)"), "{row}");
