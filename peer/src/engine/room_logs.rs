@@ -561,7 +561,7 @@ mod tests {
         let old = log(Policy::Invite, &[]);
         let mut logs = knowing(&old);
         let entry = old.state().next(user("eve"), seed(5).public_key(), 1, joins("eve", 5).2).sign(&seed(5));
-        let head = commons::room_log::head::Head { epoch: 2, digest: entry.digest(), ..old.head() };
+        let head = Head { epoch: 2, digest: entry.digest(), ..old.head() };
         let head = Some(Box::new(head.sign(&seed(TRACKER))));
         let reply = Reply { entries: Some(vec![entry]), head, ..Reply::default() };
         assert_eq!(logs.read(&sala(), 0, &reply), (None, vec![LogWarning::Invalid]));
