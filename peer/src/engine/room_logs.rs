@@ -139,7 +139,6 @@ impl RoomLogs {
         self.members.retain(stays);
         self.waiting.retain(|room, _| stays(room));
         self.split.retain(|room, _| stays(room));
-        self.partial.retain(|room, _| stays(room));
         self.entered.extend(rooms);
         self.warned.retain(|(room, _)| stays(room));
     }
@@ -232,10 +231,6 @@ impl RoomLogs {
         let id = log.state().id();
         self.logs.insert(id, Arc::new(log));
         self.heads.insert(id, head);
-        let is_reached = |waiting: &RoomSnapshot| waiting.log.is_some_and(|log| log.epoch <= head.head.epoch);
-        if self.waiting.get(&id).is_some_and(is_reached) {
-            self.waiting.remove(&id);
-        }
     }
 
     /// Adds an entry of this user that the tracker has accepted. It may have been read meanwhile.
@@ -284,9 +279,16 @@ impl RoomLogs {
             if reached == head.head {
                 has_grown = true;
                 self.insert(id, log);
-            } else if reply.more && reached.epoch < head.head.epoch && self.partial.len() < LOG_READS_MAX {
+            } else if reply.more && reached.epoch < head.head.epoch {
+                if self.partial.len() >= LOG_READS_MAX {
+                    self.partial.pop_first();
+                }
                 self.partial.insert(id, log);
                 return (None, Vec::new());
+            } else if reached.epoch == head.head.epoch {
+                // The entries are signed by people, and the head by the tracker: it has signed another entry than it shows.
+                self.note_split(id, head.head.digest);
+                return (None, self.warn(id, [LogWarning::Split]));
             } else {
                 return (None, self.warn(id, [LogWarning::Invalid]));
             }
@@ -365,7 +367,8 @@ impl RoomLogs {
 
     /// The rooms whose entries are still awaited, and the epochs after which.
     pub(crate) fn wanted(&self) -> Vec<(RoomName, u64)> {
-        let epoch = |id: &Uuid| self.logs.get(id).map_or(0, |log| log.head().epoch);
+        let read = |id: &Uuid| self.partial.get(id).or_else(|| self.get(*id).map(|log| &**log));
+        let epoch = |id: &Uuid| read(id).map_or(0, |log| log.head().epoch);
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
     }
 
