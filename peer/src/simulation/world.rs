@@ -828,10 +828,14 @@ impl World {
         self.push(peer, update);
     }
 
-    /// Lets a user accept all changed keys, and look at a room of which the tracker has shown two states. A user who is out of the
-    /// room can look only after entering it, which may be while the stage is set.
+    /// Lets a user accept all changed keys, enter the room again, and look at it if the tracker has shown two states. A user who
+    /// is out of the room can look only after entering it, which may be while the stage is set.
     fn accept(&mut self, peer: PeerIndex) {
         let (life, room) = (self.stations[peer].life, self.rooms.name());
+        if self.is_peace() && self.now < TROUBLE + PEACE {
+            // A lie may have kept the user out.
+            self.enter_again(peer);
+        }
         let is_split = self.stations[peer].log.is_warned(life, "SPLIT_VIEW");
         if is_split && self.now < TROUBLE + PEACE + SETTING {
             let ticket = Ticket(self.number());
