@@ -303,8 +303,8 @@ impl World {
             7 => return Some(2000),
             8 => {
                 self.join_or_leave(CARLA);
-                // Joining a room with a log takes two requests.
-                return Some(if self.setting.policy.is_some() { 180 } else { 45 });
+                // Joining a room with a log takes two requests, and another one if the log has two pages.
+                return Some(if self.setting.policy.is_some() { 300 } else { 45 });
             }
             9 => {
                 self.write(CARLA, &self.room());
