@@ -28,6 +28,7 @@ mod drain;
 pub(crate) mod effect;
 pub(crate) mod engine_command;
 pub(crate) mod engine_start;
+mod entry_events;
 pub(crate) mod history_lock;
 mod history_reports;
 mod inbound;

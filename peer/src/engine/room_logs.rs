@@ -269,8 +269,8 @@ impl RoomLogs {
             Err(_) => return (None, self.warn(id, [LogWarning::Invalid])),
         };
         let of = read.as_ref().or_else(|| self.get(id).map(|log| &**log)).map(RoomLog::state);
-        let Some(is_asked) = of.map(|of| of.name() == name) else { return (None, Vec::new()) };
-        if !is_asked || of.is_some_and(|of| !head.is_signed_by(&of.tracker())) {
+        let Some(has_name) = of.map(|of| of.name() == name) else { return (None, Vec::new()) };
+        if !has_name || of.is_some_and(|of| !head.is_signed_by(&of.tracker())) {
             return (None, self.warn(id, [LogWarning::Invalid]));
         }
         let mut has_grown = false;
