@@ -303,14 +303,18 @@ async fn unsigned_requests_need_the_exception_of_the_owner() {
 }
 
 #[tokio::test]
-async fn member_who_did_not_sign_keeps_the_place_on_signing() {
-    let (_tracker, [mut ana, mut bob]) = with(["ana", "bob"]).await;
+async fn program_with_a_key_signs_to_join() {
+    let (tracker, [mut ana, mut bob]) = with(["ana", "bob"]).await;
     ana.create("sala", Policy::Open, true).await;
-    assert_eq!(bob.outcome(room("JOIN_ROOM", "sala")).await, "OK");
-    assert_eq!(ana.push().await, kind("joined", "bob"));
+    assert_eq!(bob.outcome(room("JOIN_ROOM", "sala")).await, "SIGNATURE_REQUIRED");
+    // Control: an original program has no key.
+    let mut original = tracker.user("dora").await;
+    original.ok(json!({"cmd": "JOIN_ROOM", "room": "sala", "id": 1})).await;
+    assert_eq!(ana.push().await, kind("joined", "dora"));
     assert_eq!(bob.join("sala").await, "OK");
-    assert_eq!(ana.push().await, kind("changed", "bob"));
+    assert_eq!(ana.push().await, kind("joined", "bob"));
     assert!(ana.log("sala").await.state().members().contains_key(&user("bob")));
+    assert_eq!(bob.outcome(room("JOIN_ROOM", "sala")).await, "OK", "a member may join again");
     assert_eq!(bob.outcome(room("LEAVE_ROOM", "sala")).await, "SIGNATURE_REQUIRED");
 }
 
