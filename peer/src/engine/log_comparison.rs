@@ -123,11 +123,7 @@ impl Engine {
             }
             Offer::Complete(log) => {
                 self.room_logs.replace(*log, *head);
-                let waiting = self.room_logs.take_waiting(room);
-                if let Some(shown) = waiting.and_then(|shown| self.check_room(shown, effects)) {
-                    effects.publish(self.chat.changed(shown, now.instant));
-                }
-                self.prove_again(room, now, effects);
+                self.on_log_grown(room, now, effects);
                 self.update_membership(now, effects);
             }
         }

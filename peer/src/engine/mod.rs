@@ -37,6 +37,7 @@ mod key_changes;
 mod key_requests;
 mod link_reports;
 mod log_comparison;
+mod log_pages;
 mod log_warning;
 mod lookup_limiter;
 mod lookup_schedule;
@@ -180,11 +181,15 @@ impl Engine {
         #[cfg(test)]
         {
             engine.room_logs.members.omission = start.omission;
+            engine.room_logs.pages.omission = start.omission;
         }
         engine.room_logs.set_counts_unsigned(is_tracker_local);
         let snapshots = opened.rooms.iter().filter_map(|room| room.snapshot.as_ref());
         engine.room_logs.resume(&opened.logs, snapshots);
-        opened.logs.iter().for_each(|log| engine.published_entries.skip(log));
+        // The user was told of these entries in earlier runs.
+        for log in &opened.logs {
+            engine.published_entries.advance(log);
+        }
         let login = login.map(|rooms| engine.check_rooms(rooms, effects));
         let events = match login {
             Ok(rooms) => engine.chat.signed_in(rooms.into_iter(), now.instant),

@@ -1,24 +1,24 @@
-//! Entries of rooms' logs that members offer. A member cannot make the log longer than the tracker has signed it: the
-//! entries count only once the last one is an entry whose head the tracker signed.
+//! The entries of rooms' logs that members offer: which member may be asked and served, at which pace.
 //!
-//! Example: this peer knows entry 4, and bob names the signed head of entry 300. Bob sends the entries 5 to 150, which are
-//! kept apart. With the entries 151 to 300 the log ends at the signed head, and replaces the shorter one.
+//! Example: bob names a longer log. This peer asks him for the entries at most once a second, and ignores entries that it has
+//! not asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use commons::names::Username;
 use commons::room_log::entry::SignedEntry;
-use commons::room_log::head::{Head, SignedHead};
+use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::engine::log_pages::{LogPages, Page};
 use crate::limits::{ENTRIES_PAUSE, OFFERED_LOGS_MAX};
 
 /// The logs that members offer, each longer than the known one and not yet complete.
 #[derive(Debug, Default)]
 pub(crate) struct OfferedLogs {
-    offers: BTreeMap<(Username, Uuid), RoomLog>,
+    pages: LogPages<(Username, Uuid), OFFERED_LOGS_MAX>,
     /// When each member was last requested to send the entries of each room.
     requested: BTreeMap<(Username, Uuid), Instant>,
     /// The questions that are not answered yet. Entries that nobody asked for are ignored.
@@ -76,7 +76,7 @@ impl OfferedLogs {
         std::mem::take(&mut self.due)
     }
 
-    /// Takes entries that follow the known log of a room, or the entries that the same member offered before.
+    /// Takes entries that this member was asked for. They follow the known log of a room, or the page before.
     pub(crate) fn add(
         &mut self,
         from: &Username,
@@ -85,68 +85,28 @@ impl OfferedLogs {
         head: &SignedHead,
     ) -> Offer {
         let place = (from.clone(), known.state().id());
-        let is_of_room = head.head.room == known.state().room();
-        if !is_of_room
-            || !head.is_signed_by(&known.state().tracker())
-            || head.head.epoch <= known.head().epoch
-        {
-            self.offers.remove(&place);
-            return Offer::Useless;
-        }
         if !self.awaited.remove(&place) {
             return Offer::Useless;
         }
-        // The tracker may have brought other entries meanwhile.
-        let at = known.head();
-        let continues =
-            |offer: &RoomLog| offer.head().epoch > at.epoch && offer.digest_at(at.epoch) == Some(at.digest);
-        let before = self.offers.remove(&place).filter(continues);
-        let mut log = before.unwrap_or_else(|| known.clone());
-        let begin = log.head().epoch;
-        let next = entries.first().map(|first| &first.entry).filter(|first| first.epoch == begin + 1);
-        if next.is_some_and(|next| next.previous != log.head().digest) {
-            // Entries that follow what only this member has offered prove nothing.
-            let is_split = log.head() == at && leads_to(&entries, &head.head);
-            return if is_split { Offer::Split } else { Offer::Useless };
-        }
-        for entry in entries {
-            // The tracker may have brought some of them meanwhile.
-            if entry.entry.epoch > log.head().epoch && log.append(entry).is_err() {
-                return Offer::Useless;
+        match self.pages.add(&place, Some(known), &entries, head, true) {
+            Page::Complete(log) => Offer::Complete(log),
+            Page::Split => Offer::Split,
+            Page::Part(after) => {
+                self.awaited.insert(place);
+                Offer::More(after)
             }
-        }
-        match log.head() {
-            reached if reached == head.head => Offer::Complete(Box::new(log)),
-            reached if reached.epoch == begin || reached.epoch >= head.head.epoch => Offer::Useless,
-            reached => {
-                if self.offers.len() >= OFFERED_LOGS_MAX {
-                    self.offers.pop_first();
-                }
-                self.awaited.insert(place.clone());
-                self.offers.insert(place, log);
-                Offer::More(reached.epoch)
-            }
+            Page::Nothing | Page::OtherHead | Page::Invalid => Offer::Useless,
         }
     }
 
     /// Forgets what a member offered, whose link has closed.
     pub(crate) fn forget(&mut self, from: &Username) {
-        self.offers.retain(|(user, _), _| user != from);
+        self.pages.forget(|(user, _)| user == from);
         self.requested.retain(|(user, _), _| user != from);
         self.due.retain(|(user, _)| user != from);
         self.awaited.retain(|(user, _)| user != from);
         self.served.retain(|(user, _), _| user != from);
     }
-}
-
-/// Returns whether each entry names the one before it, and the last one is the head.
-pub(crate) fn leads_to(entries: &[SignedEntry], head: &Head) -> bool {
-    let follows = |pair: &[SignedEntry]| {
-        let [before, after] = pair else { return false };
-        after.entry.epoch == before.entry.epoch + 1 && after.entry.previous == before.digest()
-    };
-    let is_last = |last: &SignedEntry| last.entry.epoch == head.epoch && last.digest() == head.digest;
-    entries.windows(2).all(follows) && entries.last().is_some_and(is_last)
 }
 
 #[cfg(test)]

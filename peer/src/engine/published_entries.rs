@@ -12,11 +12,6 @@ pub(crate) struct PublishedEntries {
 }
 
 impl PublishedEntries {
-    /// Notes that all entries of a log are known to the user.
-    pub(crate) fn skip(&mut self, log: &RoomLog) {
-        self.epochs.insert(log.state().id(), log.head().epoch);
-    }
-
     /// Returns the epoch of the last published entry of a room, and sets it to the last entry.
     pub(crate) fn advance(&mut self, log: &RoomLog) -> Option<u64> {
         self.epochs.insert(log.state().id(), log.head().epoch)

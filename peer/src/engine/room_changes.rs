@@ -110,7 +110,7 @@ impl Engine {
                     Some(room) => {
                         effects.publish(self.chat.entry_granted(name.as_str(), room, now.instant));
                     }
-                    None => self.prove_again(id, now, effects),
+                    None => self.on_log_grown(id, now, effects),
                 }
             }
         }
@@ -130,20 +130,22 @@ impl Engine {
         let (room, warnings) = self.room_logs.read(&name, after, reply);
         effects.publish(warnings.iter().map(|warning| warning.event(&name)));
         let Some(room) = room else { return };
-        // The next page follows by itself.
-        let shown = (!reply.more).then(|| self.room_logs.take_waiting(room)).flatten();
-        if let Some(room) = shown.and_then(|shown| self.check_room(shown, effects)) {
-            effects.publish(self.chat.changed(room, now.instant));
-        }
-        self.prove_again(room, now, effects);
+        self.on_log_grown(room, now, effects);
     }
 
-    /// Applies the present log of a room to the last known snapshot of it. A removal counts even if the tracker pushes no
-    /// snapshot without the member.
-    pub(in crate::engine) fn prove_again(&mut self, room: Uuid, now: Now, effects: &mut Effects) {
-        let shown = self.chat.rooms().find(|shown| shown.id == room).cloned();
-        let proven = shown.and_then(|shown| self.room_logs.prove(&shown));
+    /// Applies a log that has grown to the snapshot that waited for it, or to the last one: a removal counts even if the tracker
+    /// pushes no snapshot without the member.
+    pub(in crate::engine) fn on_log_grown(&mut self, room: Uuid, now: Now, effects: &mut Effects) {
+        let waiting = self.room_logs.take_waiting(room);
+        let proven =
+            waiting.and_then(|shown| self.check_room(shown, effects)).or_else(|| self.proven_room(room));
         effects.publish(proven.map(|room| self.chat.changed(room, now.instant)).unwrap_or_default());
+    }
+
+    /// Returns a room in which the user is, as its present log proves it.
+    fn proven_room(&self, room: Uuid) -> Option<RoomSnapshot> {
+        let shown = self.chat.rooms().find(|shown| shown.id == room)?;
+        self.room_logs.prove(shown)
     }
 
     /// The tracker refused the entries of a room, or was lost. To somebody who was removed from a room it gives none.

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use commons::digest::Digest;
 use commons::names::{RoomName, Username};
 use commons::protocol::with_tracker::Reply;
-use commons::room_log::entry::{Change, FIRST_EPOCH, SignedEntry};
+use commons::room_log::entry::SignedEntry;
 use commons::room_log::facts::Policy;
 use commons::room_log::head::SignedHead;
 use commons::room_log::log::RoomLog;
 use commons::room_log::refusal::Refusal;
-use commons::room_log::state::{RoomState, id_of, room_id};
+use commons::room_log::state::{RoomState, room_id};
 use commons::snapshot::RoomSnapshot;
 use uuid::Uuid;
 
+use crate::engine::log_pages::{LogPages, Page, room_of};
 use crate::engine::log_warning::LogWarning;
-use crate::engine::offered_logs::leads_to;
 #[cfg(test)]
 use crate::engine::omission::Omission;
 use crate::engine::proven_members::ProvenMembers;
@@ -38,8 +38,8 @@ pub(crate) struct RoomLogs {
     logs: BTreeMap<Uuid, Arc<RoomLog>>,
     /// The signed heads of the logs, as far as they are known. One counts while the log has not grown beyond it.
     heads: BTreeMap<Uuid, SignedHead>,
-    /// Pages of logs that do not lead to the signed head yet.
-    partial: BTreeMap<Uuid, RoomLog>,
+    /// The pages of logs that the tracker has begun to give.
+    pub(in crate::engine) pages: LogPages<Uuid, LOG_READS_MAX>,
     /// The rooms that the user entered on this device.
     entered: BTreeSet<Uuid>,
     /// The newest snapshot of each room whose later entries were not read yet.
@@ -238,18 +238,19 @@ impl RoomLogs {
         let id = room_of(entry);
         let known = self.logs.get(&id).and_then(|log| log.after(entry.entry.epoch - 1).first());
         if known != Some(entry) {
-            let before = self.logs.get(&id).map(|log| (**log).clone());
-            let log = self.with_entry(before, entry)?;
+            let log = match self.logs.get(&id) {
+                Some(log) => log.extended(entry.clone())?,
+                None => RoomLog::begin(entry.clone())?,
+            };
             self.logs.insert(id, Arc::new(log));
         }
         self.candidate = Some(id);
         Ok(id)
     }
 
-    /// Adds the entries of a page of the log of this room after an epoch. They count once they lead to the head that the
-    /// tracker has signed: otherwise it could give entries to one member and leave that member without a proof for the
-    /// others. A page that begins later than the known log was asked for before the log was forgotten, so it is no lie.
-    /// Returns the room, if it has a log that has grown, and the contradictions.
+    /// Adds the entries of a page of the log of this room after an epoch. They count once they lead to the signed head. A page
+    /// that begins later than the known log was asked for before the log was forgotten, so it is no lie. Returns the room, if
+    /// it has a log that has grown, and the contradictions.
     pub(crate) fn read(
         &mut self,
         name: &RoomName,
@@ -259,87 +260,44 @@ impl RoomLogs {
         let Some(head) = &reply.head else { return (None, Vec::new()) };
         let id = room_id(&head.head.room);
         let entries = reply.entries.as_deref().unwrap_or_default();
-        let read = match self.extended(id, entries) {
-            Ok(read) => read,
-            // The entries follow another entry than the known one, and lead to a head that the tracker has signed.
-            Err(Refusal::Stale) if self.is_signed(id, head) && leads_to(entries, &head.head) => {
+        let known = self.logs.get(&id).map(|log| &**log);
+        let page = self.pages.add(&id, known, entries, head, reply.more);
+        let of = match &page {
+            Page::Complete(log) => Some(&**log),
+            _ => self.pages.part(&id).or(known),
+        };
+        let has_name = of.map(|log| log.state().name() == name);
+        let mut grown = None;
+        match page {
+            Page::Invalid => return (None, self.warn(id, [LogWarning::Invalid])),
+            Page::Split | Page::OtherHead => {
                 self.note_split(id, head.head.digest);
                 return (None, self.warn(id, [LogWarning::Split]));
             }
-            Err(_) => return (None, self.warn(id, [LogWarning::Invalid])),
-        };
-        let of = read.as_ref().or_else(|| self.get(id).map(|log| &**log)).map(RoomLog::state);
-        let Some(has_name) = of.map(|of| of.name() == name) else { return (None, Vec::new()) };
-        if !has_name || of.is_some_and(|of| !head.is_signed_by(&of.tracker())) {
-            return (None, self.warn(id, [LogWarning::Invalid]));
-        }
-        let mut has_grown = false;
-        if let Some(log) = read {
-            let reached = log.head();
-            if reached == head.head {
-                has_grown = true;
-                self.insert(id, log);
-            } else if reply.more && reached.epoch < head.head.epoch {
-                if self.partial.len() >= LOG_READS_MAX {
-                    self.partial.pop_first();
-                }
-                self.partial.insert(id, log);
-                return (None, Vec::new());
-            } else if reached.epoch == head.head.epoch {
-                // The entries are signed by people, and the head by the tracker: it has signed another entry than it shows.
-                self.note_split(id, head.head.digest);
-                return (None, self.warn(id, [LogWarning::Split]));
-            } else {
+            _ if has_name == Some(false) => {
+                self.pages.forget(|at| *at == id);
                 return (None, self.warn(id, [LogWarning::Invalid]));
             }
+            _ if has_name.is_none() => return (None, Vec::new()),
+            Page::Part(_) => return (None, Vec::new()),
+            Page::Complete(log) => {
+                self.insert(id, *log);
+                grown = Some(id);
+            }
+            Page::Nothing => {}
         }
         // A user who joins reads from the beginning, also if the log is known from an earlier stay.
         if after == 0 {
             self.candidate = Some(id);
         }
-        let comparison = self.compare(id, head);
-        let found = [
-            (comparison == HeadComparison::Split).then_some(LogWarning::Split),
+        let found = match self.compare(id, head) {
+            HeadComparison::Split => Some(LogWarning::Split),
+            HeadComparison::Unsigned => Some(LogWarning::Invalid),
             // The epoch of the question was known when it was asked, and the tracker had signed it.
-            (comparison == HeadComparison::Equal && head.head.epoch < after).then_some(LogWarning::Older),
-        ];
-        (has_grown.then_some(id), self.warn(id, found.into_iter().flatten()))
-    }
-
-    /// Whether a head is signed by the tracker of a room whose log is known.
-    fn is_signed(&self, room: Uuid, head: &SignedHead) -> bool {
-        self.get(room).is_some_and(|log| head.is_signed_by(&log.state().tracker()))
-    }
-
-    /// Returns the known log of a room, or the pages that were read after it, with these entries. Known entries are skipped.
-    /// `None` if there is no new one.
-    fn extended(&mut self, id: Uuid, entries: &[SignedEntry]) -> Result<Option<RoomLog>, Refusal> {
-        let known = self.logs.get(&id).map(|log| log.head());
-        let continues = |part: &RoomLog| known.is_none_or(|at| part.digest_at(at.epoch) == Some(at.digest));
-        let mut log = self.partial.remove(&id).filter(continues);
-        for entry in entries {
-            if room_of(entry) != id {
-                return Err(Refusal::OtherRoom);
-            }
-            let next = log.as_ref().map(RoomLog::head).or(known).map_or(FIRST_EPOCH, |head| head.epoch + 1);
-            if entry.entry.epoch == next {
-                let before = log.take().or_else(|| self.logs.get(&id).map(|log| (**log).clone()));
-                log = Some(self.with_entry(before, entry)?);
-            }
-        }
-        Ok(log)
-    }
-
-    /// Returns a log with one more entry, or a new log.
-    fn with_entry(&self, log: Option<RoomLog>, entry: &SignedEntry) -> Result<RoomLog, Refusal> {
-        match log {
-            None => RoomLog::begin(entry.clone()),
-            #[cfg(test)]
-            Some(log) if self.members.omission == Some(Omission::EntrySignatures) => {
-                RoomLog::from_disk(log.entries().iter().chain([entry]).cloned().collect())
-            }
-            Some(mut log) => log.append(entry.clone()).map(|()| log),
-        }
+            HeadComparison::Equal if head.head.epoch < after => Some(LogWarning::Older),
+            HeadComparison::Equal | HeadComparison::Longer => None,
+        };
+        (grown, self.warn(id, found))
     }
 
     /// Stores a log that leads to a signed head. Of the rooms that the user has never entered only the last one is known.
@@ -367,7 +325,7 @@ impl RoomLogs {
 
     /// The rooms whose entries are still awaited, and the epochs after which.
     pub(crate) fn wanted(&self) -> Vec<(RoomName, u64)> {
-        let read = |id: &Uuid| self.partial.get(id).or_else(|| self.get(*id).map(|log| &**log));
+        let read = |id: &Uuid| self.pages.part(id).or_else(|| self.get(*id).map(|log| &**log));
         let epoch = |id: &Uuid| read(id).map_or(0, |log| log.head().epoch);
         self.waiting.iter().map(|(id, room)| (room.name.clone(), epoch(id))).collect()
     }
@@ -412,20 +370,12 @@ impl RoomLogs {
     }
 }
 
-/// The id of the room to which an entry belongs.
-fn room_of(entry: &SignedEntry) -> Uuid {
-    match entry.entry.change {
-        Change::Created(_) => id_of(entry),
-        _ => room_id(&entry.entry.room),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use commons::digest::Digest;
     use commons::endorsement::Endorsement;
     use commons::keys::{Seed, Signature};
-    use commons::room_log::entry::{Creation, Entry};
+    use commons::room_log::entry::{Change, Creation, Entry, FIRST_EPOCH};
     use commons::room_log::facts::Policy;
     use commons::room_log::head::Head;
 

@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::history::open_error::OpenError;
-use crate::history::read_marks;
 use crate::history::size_record::{self, Held, Loss};
 use crate::limits::{DATABASE_CACHE_KIB, DATABASE_STATEMENTS, DATABASE_WAIT};
 
@@ -37,7 +36,13 @@ const GROWTH: (i64, &str) = (
      CREATE TABLE logs (
          conversation INTEGER NOT NULL REFERENCES conversations, epoch INTEGER NOT NULL, entry BLOB NOT NULL,
          PRIMARY KEY (conversation, epoch)
-     ) WITHOUT ROWID;",
+     ) WITHOUT ROWID;
+     CREATE TABLE read_marks (
+         conversation INTEGER PRIMARY KEY REFERENCES conversations, row INTEGER NOT NULL,
+         is_open INTEGER NOT NULL DEFAULT 0
+     );
+     -- All that was shown counts as read.
+     INSERT INTO read_marks (conversation, row) SELECT id, (SELECT shown FROM meta) FROM conversations;",
 );
 
 /// Opens the database in this folder, or creates one. If it holds less than its record says, this function first
@@ -49,7 +54,6 @@ pub(crate) fn open_file(folder: &Path, seed: &Seed) -> Result<(Connection, Optio
     let loss =
         lacks.map(|lacks| Ok::<_, io::Error>(Loss { lacks, copy: copy_aside(folder)? })).transpose()?;
     prepare(&database)?;
-    read_marks::grow(&database)?;
     clear_suspicion(folder)?;
     Ok((database, loss))
 }

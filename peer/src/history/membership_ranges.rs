@@ -4,7 +4,7 @@
 //! with a log the ranges are those of the log, so all members agree on them. Otherwise they are those that this peer
 //! saw in the tracker's snapshots.
 
-use commons::room_log::log::RoomLog;
+use commons::room_log::log::{RoomLog, Stay};
 use commons::snapshot::RoomSnapshot;
 use rusqlite::{Result, params};
 
@@ -18,9 +18,10 @@ impl Tables {
     /// Notes the members of a room, from its log or from the tracker's snapshot.
     pub(crate) fn note_memberships(&mut self, room: &RoomSnapshot, log: Option<&RoomLog>) -> Result<()> {
         let id = ConversationId::Room(room.id);
-        let key = self.conversation(&id, Some(&room.name))?.key;
+        let known = self.conversation(&id, Some(&room.name))?;
+        let key = known.key;
         let ranges = match log {
-            Some(log) => self.ranges_of_log(log)?,
+            Some(log) => self.ranges_of_log(log, known.revision)?,
             None => self.ranges_of_snapshot(key, room)?,
         };
         let mut write = self.db.prepare_cached(
@@ -44,9 +45,12 @@ impl Tables {
         Ok(())
     }
 
-    fn ranges_of_log(&mut self, log: &RoomLog) -> Result<Vec<Range>> {
+    /// Returns the ranges that began or ended after a revision. The earlier ones are in the table, and each change of presence
+    /// comes here.
+    fn ranges_of_log(&mut self, log: &RoomLog, noted: u64) -> Result<Vec<Range>> {
         let mut ranges = Vec::new();
-        for stay in log.stays() {
+        let is_new = |stay: &&Stay| stay.since > noted || stay.until.is_some_and(|until| until >= noted);
+        for stay in log.stays().iter().filter(is_new) {
             let user = self.user_key(&stay.user)?;
             ranges.push((user, stay.since.cast_signed(), stay.until.map(u64::cast_signed)));
         }

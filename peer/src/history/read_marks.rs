@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Result};
-
 use crate::history::conversation::ConversationId;
 
 /// The marks that are not in the database yet.
@@ -27,24 +25,4 @@ impl ReadMarks {
         }
         self.open = later.open.or_else(|| self.open.take());
     }
-}
-
-/// Creates the table in a history of an earlier version, in which everything that was shown counts as read.
-pub(crate) fn grow(db: &Connection) -> Result<()> {
-    let exists = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'read_marks'", [], |row| {
-        row.get::<_, i64>(0)
-    })?;
-    if exists > 0 {
-        return Ok(());
-    }
-    db.execute_batch(
-        "BEGIN;
-         CREATE TABLE read_marks (
-             conversation INTEGER PRIMARY KEY REFERENCES conversations,
-             row INTEGER NOT NULL,
-             is_open INTEGER NOT NULL DEFAULT 0
-         );
-         INSERT INTO read_marks (conversation, row) SELECT id, (SELECT shown FROM meta) FROM conversations;
-         COMMIT",
-    )
 }

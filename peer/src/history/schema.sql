@@ -111,8 +111,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
     tokenize = "unicode61 remove_diacritics 2"
 );
 
--- The row up to which the user has read each conversation. is_open: the conversation that was open last. A history of an
--- earlier version grows this table when it is opened.
+-- The row up to which the user has read each conversation. is_open: the conversation that was open last.
 CREATE TABLE read_marks (
     conversation INTEGER PRIMARY KEY REFERENCES conversations,
     row INTEGER NOT NULL,

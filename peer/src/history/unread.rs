@@ -162,7 +162,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fill(folder.path());
         let (ana, _) = history_in(folder.path(), ANA);
-        ana.tables.db.execute_batch("DROP TABLE read_marks").unwrap();
+        let version_5 = "DROP TABLE read_marks; DROP TABLE logs; ALTER TABLE messages DROP COLUMN head;
+             PRAGMA user_version = 5";
+        ana.tables.db.execute_batch(version_5).unwrap();
         ana.close();
         let (mut ana, opened) = history_in(folder.path(), ANA);
         assert_eq!(counts(&opened), []);
