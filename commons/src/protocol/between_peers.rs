@@ -42,21 +42,7 @@ pub enum PeerMessage<'a> {
         id: Uuid,
     },
     /// The messages of a conversation that the sender has.
-    Have {
-        /// The room's id; `None` is the private conversation of the two.
-        room_id: Option<Uuid>,
-        /// The messages of each stream.
-        streams: Vec<StreamSpans>,
-        /// The highest Lamport time of the conversation that the sender accepts.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        lamport: Option<u64>,
-        /// The last entry of the room's log that the sender knows, signed by the tracker.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        log_head: Option<Box<SignedHead>>,
-        /// The last message of each stream, at most [`TIPS_MAX`](crate::limits::TIPS_MAX).
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        tips: Vec<StreamTip>,
-    },
+    Have(Have),
     /// A request for the entries of a room's log. The answer is one ENTRIES.
     RoomLog {
         /// The room's id.
@@ -64,15 +50,8 @@ pub enum PeerMessage<'a> {
         /// The epoch after which the entries are wanted.
         after: u64,
     },
-    /// Entries of a room's log, oldest first.
-    Entries {
-        /// The room's id.
-        room_id: Uuid,
-        /// The entries, in the order of their epochs.
-        entries: Vec<SignedEntry>,
-        /// The last entry of the log that the sender knows, signed by the tracker.
-        log_head: Box<SignedHead>,
-    },
+    /// Entries of a room's log.
+    Entries(LogEntries),
     /// A request for messages. The answer is one batch of LINES per WANT.
     Want {
         /// The room's id; `None` is the private conversation of the two.
@@ -106,6 +85,35 @@ pub enum PeerMessage<'a> {
     /// A command of a later version, which is ignored.
     #[serde(skip_serializing)]
     Unknown,
+}
+
+/// The state of a conversation at the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Have {
+    /// The room's id; `None` is the private conversation of the two.
+    pub room_id: Option<Uuid>,
+    /// The messages of each stream.
+    pub streams: Vec<StreamSpans>,
+    /// The highest Lamport time of the conversation that the sender accepts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lamport: Option<u64>,
+    /// The last entry of the room's log that the sender knows, signed by the tracker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_head: Option<Box<SignedHead>>,
+    /// The last message of each stream, at most [`TIPS_MAX`](crate::limits::TIPS_MAX).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tips: Vec<StreamTip>,
+}
+
+/// Entries of a room's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogEntries {
+    /// The room's id.
+    pub room_id: Uuid,
+    /// The entries, in the order of their epochs.
+    pub entries: Vec<SignedEntry>,
+    /// The last entry of the log that the sender knows, signed by the tracker.
+    pub log_head: Box<SignedHead>,
 }
 
 /// Self-description of one side of a link.
@@ -272,22 +280,22 @@ impl<'a> TryFrom<Fields<'a>> for PeerMessage<'a> {
             "LEAVE" => Self::Leave { room: fields.room.map(|room| room.0) },
             "RECEIVED" => Self::Received { id: fields.id.ok_or("RECEIVED needs \"id\"")? },
             "REFUSED" => Self::Refused { code: fields.code.ok_or("REFUSED needs \"code\"")?.0 },
-            "HAVE" => Self::Have {
+            "HAVE" => Self::Have(Have {
                 room_id: fields.room_id,
                 streams: streams(&mut fields)?,
                 lamport: fields.lamport,
                 log_head: fields.log_head,
                 tips: fields.tips.unwrap_or_default(),
-            },
+            }),
             "ROOM_LOG" => Self::RoomLog {
                 room_id: fields.room_id.ok_or("ROOM_LOG needs \"room_id\"")?,
                 after: fields.after.unwrap_or(0),
             },
-            "ENTRIES" => Self::Entries {
+            "ENTRIES" => Self::Entries(LogEntries {
                 room_id: fields.room_id.ok_or("ENTRIES needs \"room_id\"")?,
                 entries: fields.entries.ok_or("ENTRIES needs \"entries\"")?,
                 log_head: fields.log_head.ok_or("ENTRIES needs \"log_head\"")?,
-            },
+            }),
             "WANT" => Self::Want { room_id: fields.room_id, streams: streams(&mut fields)? },
             "LINES" => {
                 let lines = fields.lines.ok_or("LINES needs \"lines\"")?;

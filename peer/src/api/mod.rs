@@ -22,6 +22,8 @@ pub mod schema;
 pub mod sign_in;
 pub mod snapshot;
 pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tracker_loss;
 pub mod undeliverable;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use commons::names::Username;
+use commons::protocol::between_peers::Have;
 use commons::protocol::provenance::StreamSpans;
 use tracing::warn;
 
@@ -78,7 +79,7 @@ impl Engine {
             }
             Report::Holdings { of, to, streams, lamport, tips } => {
                 let log_head = self.signed_head(&of);
-                let frame = Frame::Have { room_id: of.room(), streams, lamport, log_head, tips };
+                let frame = Frame::Have(Have { room_id: of.room(), streams, lamport, log_head, tips });
                 self.sync.have_sent(&to, &of, now.instant);
                 effects.push(Effect::Send(to, frame, RefusedFrame::Have(of)));
             }
@@ -113,7 +114,8 @@ impl Engine {
         self.sync.stored(&conversation, Some(&author));
         if !self.omits(Omission::Ack) {
             let (room_id, streams) = (conversation.room(), vec![stream]);
-            let frame = Frame::Have { room_id, streams, lamport: None, log_head: None, tips: Vec::new() };
+            let (lamport, log_head, tips) = (None, None, Vec::new());
+            let frame = Frame::Have(Have { room_id, streams, lamport, log_head, tips });
             // If the link has no room for the ack, the sync soon sends it to every peer.
             effects.push(Effect::Send(author, frame, RefusedFrame::Ack(conversation)));
         }

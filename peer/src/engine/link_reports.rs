@@ -9,7 +9,6 @@ use crate::engine::chat::held_back::{Inbound, InboundMessages};
 use crate::engine::effect::Effects;
 use crate::engine::input::{Now, RefusedFrame};
 use crate::engine::omission::Omission;
-use crate::engine::sync_frames::RemoteState;
 use crate::history::conversation::ConversationId;
 use crate::history::query::Query;
 use crate::history::request::Request;
@@ -31,16 +30,13 @@ impl Engine {
             LinkReport::Signed { from, batch, .. } => {
                 self.receive(Inbound { from, messages: InboundMessages::Signed(batch) }, now, effects);
             }
-            LinkReport::Have { from, room_id, streams, lamport, log_head, tips } => {
-                let state = RemoteState { streams, lamport, log_head, tips };
-                self.on_have(&from, &conversation(&from, room_id), state, now, effects);
+            LinkReport::Have { from, have } => {
+                self.on_have(&from, &conversation(&from, have.room_id), have, now, effects);
             }
             LinkReport::LogRequested { from, room_id, after } => {
                 self.on_log_requested(from, room_id, after, now, effects);
             }
-            LinkReport::Entries { from, room_id, entries, log_head } => {
-                self.on_entries(from, room_id, entries, &log_head, now, effects);
-            }
+            LinkReport::Entries { from, entries } => self.on_entries(from, entries, now, effects),
             LinkReport::Want { from, room_id, streams } => {
                 self.on_want(&from, conversation(&from, room_id), streams, now, effects);
             }

@@ -10,8 +10,8 @@
 //! ```
 
 use commons::names::Username;
+use commons::protocol::between_peers::LogEntries;
 use commons::protocol::provenance::StreamSpans;
-use commons::room_log::entry::SignedEntry;
 use commons::room_log::head::SignedHead;
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ impl Engine {
             return;
         }
         let entries = log.page(after).to_vec();
-        let frame = Frame::Entries { room_id: room, entries, log_head: Box::new(*head) };
+        let frame = Frame::Entries(LogEntries { room_id: room, entries, log_head: Box::new(*head) });
         effects.push(Effect::Send(from, frame, RefusedFrame::Repeatable));
     }
 
@@ -101,9 +101,7 @@ impl Engine {
     pub(in crate::engine) fn on_entries(
         &mut self,
         from: Username,
-        room: Uuid,
-        entries: Vec<SignedEntry>,
-        head: &SignedHead,
+        LogEntries { room_id: room, entries, log_head: head }: LogEntries,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -111,7 +109,7 @@ impl Engine {
             return;
         }
         let Some(known) = self.room_logs.get(room) else { return };
-        match self.offered_logs.add(&from, known, entries, head) {
+        match self.offered_logs.add(&from, known, &entries, &head) {
             Offer::Useless => {}
             Offer::Split => {
                 self.room_logs.note_split(room, head.head.digest);

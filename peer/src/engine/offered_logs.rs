@@ -81,14 +81,14 @@ impl OfferedLogs {
         &mut self,
         from: &Username,
         known: &RoomLog,
-        entries: Vec<SignedEntry>,
+        entries: &[SignedEntry],
         head: &SignedHead,
     ) -> Offer {
         let place = (from.clone(), known.state().id());
         if !self.awaited.remove(&place) {
             return Offer::Useless;
         }
-        match self.pages.add(&place, Some(known), &entries, head, true) {
+        match self.pages.add(&place, Some(known), entries, head, true) {
             Page::Complete(log) => Offer::Complete(log),
             Page::Split => Offer::Split,
             Page::Part(after) => {
@@ -133,7 +133,7 @@ mod tests {
     fn answered(
         offers: &mut OfferedLogs,
         known: &RoomLog,
-        entries: Vec<SignedEntry>,
+        entries: &[SignedEntry],
         head: &SignedHead,
     ) -> Offer {
         offers.awaited.insert((user(BOB), known.state().id()));
@@ -147,9 +147,9 @@ mod tests {
         extend(&mut made_up, &[(BOB, BOB, Change::Device(device("phone")))]);
         let mut offers = OfferedLogs::default();
         let page = made_up.after(2).to_vec();
-        assert_eq!(answered(&mut offers, &known, page, &signed(&longer)), Offer::More(3));
+        assert_eq!(answered(&mut offers, &known, &page, &signed(&longer)), Offer::More(3));
         let true_one = longer.after(3).to_vec();
-        assert_eq!(answered(&mut offers, &known, true_one, &signed(&longer)), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, &true_one, &signed(&longer)), Offer::Useless);
     }
 
     #[test]
@@ -157,9 +157,9 @@ mod tests {
         let (known, longer) = logs();
         let (mut offers, entries) = (OfferedLogs::default(), longer.after(2).to_vec());
         let (id, now) = (known.state().id(), Instant::now());
-        assert_eq!(offers.add(&user(BOB), &known, entries.clone(), &signed(&longer)), Offer::Useless);
+        assert_eq!(offers.add(&user(BOB), &known, &entries, &signed(&longer)), Offer::Useless);
         assert!(offers.may_request(&user(BOB), id, now) && !offers.may_request(&user(BOB), id, now));
-        assert!(matches!(offers.add(&user(BOB), &known, entries, &signed(&longer)), Offer::Complete(_)));
+        assert!(matches!(offers.add(&user(BOB), &known, &entries, &signed(&longer)), Offer::Complete(_)));
         assert_eq!(offers.take_due(), [(user(BOB), id)].into(), "the second question is due later");
         assert!(offers.may_serve(&user(BOB), id, 2, now) && !offers.may_serve(&user(BOB), id, 2, now));
         assert!(offers.may_serve(&user(BOB), id, 3, now), "the next page");
@@ -170,9 +170,9 @@ mod tests {
         let (known, longer) = logs();
         let mut offers = OfferedLogs::default();
         let page = longer.after(2)[..1].to_vec();
-        assert_eq!(answered(&mut offers, &known, page, &signed(&longer)), Offer::More(3));
+        assert_eq!(answered(&mut offers, &known, &page, &signed(&longer)), Offer::More(3));
         let rest = longer.after(3).to_vec();
-        assert_eq!(answered(&mut offers, &known, rest, &signed(&longer)), Offer::Complete(Box::new(longer)));
+        assert_eq!(answered(&mut offers, &known, &rest, &signed(&longer)), Offer::Complete(Box::new(longer)));
     }
 
     #[test]
@@ -181,9 +181,9 @@ mod tests {
         extend(&mut other, &[(ANA, ANA, Change::Topic("other".into()))]);
         let entries = longer.after(3).to_vec();
         let mut offers = OfferedLogs::default();
-        assert_eq!(answered(&mut offers, &other, entries.clone(), &signed(&longer)), Offer::Split);
+        assert_eq!(answered(&mut offers, &other, &entries, &signed(&longer)), Offer::Split);
         let by_member = longer.head().sign(&author(BOB).seed);
-        assert_eq!(answered(&mut offers, &other, entries, &by_member), Offer::Useless, "the control");
+        assert_eq!(answered(&mut offers, &other, &entries, &by_member), Offer::Useless, "the control");
     }
 
     #[test]
@@ -192,17 +192,13 @@ mod tests {
         let entries = longer.after(2).to_vec();
         let mut offers = OfferedLogs::default();
         let by_member = longer.head().sign(&author(BOB).seed);
-        assert_eq!(answered(&mut offers, &known, entries.clone(), &by_member), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, &entries, &by_member), Offer::Useless);
         let mut other = known.clone();
         extend(&mut other, &[(ANA, ANA, Change::Topic("one".into())), (ANA, ANA, Change::Topic("x".into()))]);
-        assert_eq!(answered(&mut offers, &known, entries.clone(), &signed(&other)), Offer::Useless);
-        assert_eq!(answered(&mut offers, &known, entries[1..].to_vec(), &signed(&longer)), Offer::Useless);
-        assert_eq!(
-            answered(&mut offers, &known, Vec::new(), &signed(&longer)),
-            Offer::Useless,
-            "nothing new"
-        );
+        assert_eq!(answered(&mut offers, &known, &entries, &signed(&other)), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, &entries[1..], &signed(&longer)), Offer::Useless);
+        assert_eq!(answered(&mut offers, &known, &[], &signed(&longer)), Offer::Useless, "nothing new");
         // Control: the same entries with the tracker's signature.
-        assert!(matches!(answered(&mut offers, &known, entries, &signed(&longer)), Offer::Complete(_)));
+        assert!(matches!(answered(&mut offers, &known, &entries, &signed(&longer)), Offer::Complete(_)));
     }
 }

@@ -7,8 +7,8 @@
 //! `HandedOver` to LINES.
 
 use commons::names::Username;
-use commons::protocol::provenance::{StreamSpans, StreamTip};
-use commons::room_log::head::SignedHead;
+use commons::protocol::between_peers::Have;
+use commons::protocol::provenance::StreamSpans;
 
 use crate::engine::Engine;
 use crate::engine::effect::{Effect, Effects};
@@ -20,18 +20,6 @@ use crate::history::query::Query;
 use crate::history::request::Request;
 use crate::limits::WANT_TIMEOUT;
 use crate::peer_communication::frame::Frame;
-
-/// The state of a conversation at another peer, as its HAVE names it.
-pub(in crate::engine) struct RemoteState {
-    /// The messages of each stream.
-    pub(in crate::engine) streams: Vec<StreamSpans>,
-    /// The highest Lamport time that the peer knows.
-    pub(in crate::engine) lamport: Option<u64>,
-    /// The last entry of the room's log that the peer knows.
-    pub(in crate::engine) log_head: Option<Box<SignedHead>>,
-    /// The last messages of streams.
-    pub(in crate::engine) tips: Vec<StreamTip>,
-}
 
 impl Engine {
     /// Sends what is due to every peer. It runs at each tick, and after changes of members or keys.
@@ -50,7 +38,7 @@ impl Engine {
         &mut self,
         from: &Username,
         conversation: &ConversationId,
-        RemoteState { streams: theirs, lamport, log_head, tips }: RemoteState,
+        Have { streams: theirs, lamport, log_head, tips, .. }: Have,
         now: Now,
         effects: &mut Effects,
     ) {

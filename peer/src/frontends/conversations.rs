@@ -357,13 +357,13 @@ pub(crate) fn next_unread(status: &Status) -> Option<Conversation> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use commons::snapshot::{Member, RoomSnapshot};
     use uuid::Uuid;
 
     use super::*;
     use crate::api::past::{ConversationSummary, PastConversation};
     use crate::api::status::{TrackerState, Trust};
+    use crate::api::testing::received;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -409,19 +409,7 @@ mod tests {
     }
 
     fn message(from: &str, room_name: Option<&str>) -> Event {
-        Event::Message {
-            id: Uuid::nil(),
-            room: room_name.map(room),
-            from: user(from),
-            to: None,
-            content: "hi".into(),
-            sent_at: DateTime::UNIX_EPOCH,
-            late: false,
-            missing: 0,
-            filtered: false,
-            request: false,
-            muted: false,
-        }
+        received(0, from, room_name)
     }
 
     /// A frontend of ana, whose start is over, in these rooms.

@@ -8,10 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commons::names::RoomName;
 use commons::net::frame::{FrameError, encode};
-use commons::protocol::between_peers::{PeerMessage, WireMessage};
-use commons::protocol::provenance::{StreamSpans, StreamTip};
-use commons::room_log::entry::SignedEntry;
-use commons::room_log::head::SignedHead;
+use commons::protocol::between_peers::{Have, LogEntries, PeerMessage, WireMessage};
+use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
@@ -23,18 +21,7 @@ use crate::untrusted::{AsUntrusted, UntrustedText};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// The messages of a conversation that this peer has stored. Only [`Dialect::Full`] reads it.
-    Have {
-        /// The room's id; `None` is the private conversation of the two.
-        room_id: Option<Uuid>,
-        /// The stored messages of each stream.
-        streams: Vec<StreamSpans>,
-        /// The highest known Lamport time of the conversation.
-        lamport: Option<u64>,
-        /// The last known entry of the room's log, as the tracker signed it.
-        log_head: Option<Box<SignedHead>>,
-        /// The last message of each stream.
-        tips: Vec<StreamTip>,
-    },
+    Have(Have),
     /// A request for entries of a room's log. Only [`Dialect::Full`] reads it.
     RoomLog {
         /// The room's id.
@@ -43,14 +30,7 @@ pub(crate) enum Frame {
         after: u64,
     },
     /// The answer to a request for entries. Only [`Dialect::Full`] reads it.
-    Entries {
-        /// The room's id.
-        room_id: Uuid,
-        /// The entries, oldest first.
-        entries: Vec<SignedEntry>,
-        /// The last known entry of the log, as the tracker signed it.
-        log_head: Box<SignedHead>,
-    },
+    Entries(LogEntries),
     /// A request for messages of a conversation. Only [`Dialect::Full`] reads it.
     Want {
         /// The room's id; `None` is the private conversation of the two.
@@ -90,11 +70,11 @@ impl Frame {
     /// for a named room beside the tracker's own.
     pub(crate) fn encode(&self, dialect: Dialect) -> Result<Option<Bytes>, FrameError> {
         let frame = match self {
-            Self::Have { .. }
+            Self::Have(_)
             | Self::Want { .. }
             | Self::Lines { .. }
             | Self::RoomLog { .. }
-            | Self::Entries { .. }
+            | Self::Entries(_)
             | Self::Presence { .. }
                 if dialect != Dialect::Full =>
             {
@@ -103,19 +83,9 @@ impl Frame {
             Self::Presence { away } => {
                 PeerMessage::Presence { away: away.as_ref().map(|text| text.expose().into()) }
             }
-            Self::Have { room_id, streams, lamport, log_head, tips } => PeerMessage::Have {
-                room_id: *room_id,
-                streams: streams.clone(),
-                lamport: *lamport,
-                log_head: log_head.clone(),
-                tips: tips.clone(),
-            },
+            Self::Have(have) => PeerMessage::Have(have.clone()),
             Self::RoomLog { room_id, after } => PeerMessage::RoomLog { room_id: *room_id, after: *after },
-            Self::Entries { room_id, entries, log_head } => PeerMessage::Entries {
-                room_id: *room_id,
-                entries: entries.clone(),
-                log_head: log_head.clone(),
-            },
+            Self::Entries(entries) => PeerMessage::Entries(entries.clone()),
             Self::Want { room_id, streams } => {
                 PeerMessage::Want { room_id: *room_id, streams: streams.clone() }
             }
@@ -210,7 +180,13 @@ mod tests {
         let stored = streams("ana", 0x0123_4567_89ab_cdef, &spans);
         for (frame, start) in [
             (
-                Frame::Have { room_id, streams: stored, lamport: None, log_head: None, tips: Vec::new() },
+                Frame::Have(Have {
+                    room_id,
+                    streams: stored,
+                    lamport: None,
+                    log_head: None,
+                    tips: Vec::new(),
+                }),
                 r#"{"cmd":"HAVE""#,
             ),
             (Frame::Want { room_id: None, streams: streams("bob", u64::MAX, &[(1, 1)]) }, r#"{"cmd":"WANT""#),

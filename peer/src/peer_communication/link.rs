@@ -88,17 +88,15 @@ async fn read<R: AsyncRead + Unpin>(
             Ok(PeerMessage::Lines { room_id, messages }) if modern => {
                 parse_batch(slot, room_id, messages, true)
             }
-            Ok(PeerMessage::Have { room_id, streams, lamport, log_head, mut tips })
-                if modern && is_bounded(&streams) =>
-            {
-                tips.truncate(TIPS_MAX);
-                Some(LinkReport::Have { from: slot.user.clone(), room_id, streams, lamport, log_head, tips })
+            Ok(PeerMessage::Have(mut have)) if modern && is_bounded(&have.streams) => {
+                have.tips.truncate(TIPS_MAX);
+                Some(LinkReport::Have { from: slot.user.clone(), have })
             }
             Ok(PeerMessage::RoomLog { room_id, after }) if modern => {
                 Some(LinkReport::LogRequested { from: slot.user.clone(), room_id, after })
             }
-            Ok(PeerMessage::Entries { room_id, entries, log_head }) if modern => {
-                Some(LinkReport::Entries { from: slot.user.clone(), room_id, entries, log_head })
+            Ok(PeerMessage::Entries(entries)) if modern => {
+                Some(LinkReport::Entries { from: slot.user.clone(), entries })
             }
             Ok(PeerMessage::Want { room_id, streams }) if modern && is_bounded(&streams) => {
                 Some(LinkReport::Want { from: slot.user.clone(), room_id, streams })
@@ -287,6 +285,7 @@ mod tests {
     use commons::incarnation::Incarnation;
     use commons::limits::FRAME_MAX;
     use commons::names::Username;
+    use commons::protocol::between_peers::Have;
     use tokio::io::duplex;
     use tokio_util::sync::CancellationToken;
 
@@ -403,7 +402,7 @@ mod tests {
             let spans = (0..pieces as u64).map(|n| (2 * n + 1, 2 * n + 1)).collect();
             let streams = vec![StreamSpans { username: "bob".into(), incarnation: Incarnation(1), spans }];
             let (log_head, tips) = (None, Vec::new());
-            [PeerMessage::Have { room_id: None, streams, lamport: None, log_head, tips }]
+            [PeerMessage::Have(Have { room_id: None, streams, lamport: None, log_head, tips })]
         };
         assert!(reports_of(Dialect::Full, &have(SPANS_MAX + 1)).await.is_empty());
         assert_eq!(reports_of(Dialect::Full, &have(SPANS_MAX)).await.len(), 1, "the control");

@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use commons::limits::BATCH_LINES;
 use commons::names::Username;
-use commons::protocol::provenance::{StreamSpans, StreamTip};
-use commons::room_log::entry::SignedEntry;
-use commons::room_log::head::SignedHead;
+use commons::protocol::between_peers::{Have, LogEntries};
+use commons::protocol::provenance::StreamSpans;
 use uuid::Uuid;
 
 use crate::history::message::SignedMessage;
@@ -39,16 +38,8 @@ pub(crate) enum LinkReport {
     Have {
         /// The user at the other end.
         from: Username,
-        /// The room's id; `None` is the private conversation with this user.
-        room_id: Option<Uuid>,
-        /// The stored messages of each stream, at most `SPANS_MAX` spans.
-        streams: Vec<StreamSpans>,
-        /// The highest Lamport time of the conversation that the peer knows.
-        lamport: Option<u64>,
-        /// The last entry of the room's log that the peer knows, as the tracker signed it.
-        log_head: Option<Box<SignedHead>>,
-        /// The last messages of streams, at most `TIPS_MAX`.
-        tips: Vec<StreamTip>,
+        /// The state of the conversation there, with at most `SPANS_MAX` spans and `TIPS_MAX` tips.
+        have: Have,
     },
     /// ROOM_LOG: a peer requests entries of a room's log.
     LogRequested {
@@ -63,12 +54,8 @@ pub(crate) enum LinkReport {
     Entries {
         /// The user at the other end.
         from: Username,
-        /// The room's id.
-        room_id: Uuid,
         /// The entries, which nobody has checked yet.
-        entries: Vec<SignedEntry>,
-        /// The last entry of the log that the peer knows.
-        log_head: Box<SignedHead>,
+        entries: LogEntries,
     },
     /// WANT: a peer requests messages of a conversation.
     Want {

@@ -148,11 +148,10 @@ impl UnreadMessages {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use commons::names::RoomName;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::api::testing::received;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -163,19 +162,7 @@ mod tests {
     }
 
     fn message(row: u128, from: &str, room: bool) -> Event {
-        Event::Message {
-            id: Uuid::from_u128(row),
-            room: room.then(|| RoomName::parse("sala").unwrap()),
-            from: user(from),
-            to: None,
-            content: "hi".into(),
-            sent_at: DateTime::UNIX_EPOCH,
-            late: false,
-            missing: 0,
-            filtered: false,
-            request: false,
-            muted: false,
-        }
+        received(row, from, room.then_some("sala"))
     }
 
     fn counts(unread: &UnreadMessages, up_to: i64, muted: &[Username]) -> Vec<(String, usize, u128)> {

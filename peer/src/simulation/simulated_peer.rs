@@ -8,9 +8,8 @@ use commons::digest::Digest;
 use commons::incarnation::Incarnation;
 use commons::keys::PublicKey;
 use commons::names::{RoomName, Username};
-use commons::protocol::provenance::{StreamSpans, StreamTip};
-use commons::room_log::entry::SignedEntry;
-use commons::room_log::head::SignedHead;
+use commons::protocol::between_peers::{Have, LogEntries};
+use commons::protocol::provenance::StreamSpans;
 use commons::snapshot::RoomSnapshot;
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -59,21 +58,11 @@ const PENDING_BYTES: usize = 2000;
 /// A frame on its way through the simulated network.
 #[derive(Debug, Clone)]
 pub(crate) enum Packet {
-    Have {
-        room_id: Option<Uuid>,
-        streams: Vec<StreamSpans>,
-        lamport: Option<u64>,
-        log_head: Option<Box<SignedHead>>,
-        tips: Vec<StreamTip>,
-    },
+    Have(Have),
     RoomLog(Uuid, u64),
-    Entries(Uuid, Vec<SignedEntry>, Box<SignedHead>),
+    Entries(LogEntries),
     Want(Option<Uuid>, Vec<StreamSpans>),
-    Lines {
-        room_id: Option<Uuid>,
-        messages: Vec<SignedMessage>,
-        late: bool,
-    },
+    Lines { room_id: Option<Uuid>, messages: Vec<SignedMessage>, late: bool },
     Left(Option<String>),
     Presence(Option<String>),
 }
@@ -82,13 +71,9 @@ impl Packet {
     /// Returns the report of the link on which it arrives.
     fn into_report(self, from: Username, link: LinkId) -> LinkReport {
         match self {
-            Self::Have { room_id, streams, lamport, log_head, tips } => {
-                LinkReport::Have { from, room_id, streams, lamport, log_head, tips }
-            }
+            Self::Have(have) => LinkReport::Have { from, have },
             Self::RoomLog(room_id, after) => LinkReport::LogRequested { from, room_id, after },
-            Self::Entries(room_id, entries, log_head) => {
-                LinkReport::Entries { from, room_id, entries, log_head }
-            }
+            Self::Entries(entries) => LinkReport::Entries { from, entries },
             Self::Want(room_id, streams) => LinkReport::Want { from, room_id, streams },
             Self::Lines { room_id, messages, late } => {
                 LinkReport::Signed { from, link, batch: MessageBatch { room_id, messages, late } }
@@ -102,11 +87,9 @@ impl Packet {
 impl From<Frame> for Packet {
     fn from(frame: Frame) -> Self {
         match frame {
-            Frame::Have { room_id, streams, lamport, log_head, tips } => {
-                Self::Have { room_id, streams, lamport, log_head, tips }
-            }
+            Frame::Have(have) => Self::Have(have),
             Frame::RoomLog { room_id, after } => Self::RoomLog(room_id, after),
-            Frame::Entries { room_id, entries, log_head } => Self::Entries(room_id, entries, log_head),
+            Frame::Entries(entries) => Self::Entries(entries),
             Frame::Want { room_id, streams } => Self::Want(room_id, streams),
             Frame::Lines { room_id, messages } => Self::Lines { room_id, messages, late: true },
             Frame::Message(message) => Self::Lines {

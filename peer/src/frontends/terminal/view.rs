@@ -474,6 +474,19 @@ mod tests {
         Event::RoomUpdate { room: room("sala"), change: kind, username: user("carla"), members, room_state }
     }
 
+    /// Returns a message of bob from the history.
+    fn past(id: u128, text: &str) -> PastMessage {
+        PastMessage {
+            id: Uuid::from_u128(id),
+            from: user("bob"),
+            content: text.into(),
+            sent_at: at(20, 1).to_utc(),
+            signed: true,
+            filtered: false,
+            muted: false,
+        }
+    }
+
     #[test]
     fn room_shows_its_members_and_messages() {
         let mut view = view();
@@ -534,15 +547,6 @@ mod tests {
         let Command::History { lines: 30, .. } = view.look_back() else {
             panic!("too few messages are read")
         };
-        let past = |id: u128, text: &str| PastMessage {
-            id: Uuid::from_u128(id),
-            from: user("bob"),
-            content: text.into(),
-            sent_at: at(20, 1).to_utc(),
-            signed: true,
-            filtered: false,
-            muted: false,
-        };
         let answer = |lines| {
             Ok(Answer::History { of: PastConversation::Room(room("sala")), named: None, lines, more: false })
         };
@@ -584,17 +588,8 @@ mod tests {
         let (of, conversation) =
             (PastConversation::Room(room.name.clone()), Conversation::Room(room.name.clone()));
         view.event(&Event::RoomEntered { room }, moment());
-        let past = |text: &str| PastMessage {
-            id: Uuid::nil(),
-            from: user("bob"),
-            content: text.into(),
-            sent_at: at(20, 1).to_utc(),
-            signed: true,
-            filtered: false,
-            muted: false,
-        };
         view.arrive(
-            &Ok(Answer::History { of, named: None, lines: vec![past("ana, before")], more: false }),
+            &Ok(Answer::History { of, named: None, lines: vec![past(0, "ana, before")], more: false }),
             moment(),
         );
         view.event(&message(Some("sala"), "ana, before"), moment());
